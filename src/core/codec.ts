@@ -1,0 +1,94 @@
+import { StreamError } from './errors.ts'
+import type { SchemaRegistry } from './registry.ts'
+
+/** What a codec may know when a client binds it to a topic. */
+export interface CodecContext {
+  readonly topic: string
+  readonly part: 'key' | 'value'
+  /** The registry of the client (`connect({ registry })`), if it was given one. */
+  readonly registry: SchemaRegistry | undefined
+}
+
+/**
+ * Bytes to values and back, synchronous: whatever must be fetched is fetched for a whole batch first (`prepare`).
+ * A codec in a topic definition is inert; `bind` gives the one that a client uses.
+ */
+export interface Codec<Value> {
+  /** Shown in errors and docs: `text`, `avro`. */
+  readonly name: string
+  /** Throws on a value that does not fit; the front turns that into code `bad-record`. */
+  encode(value: Value): Uint8Array
+  /** Throws on bytes that do not fit; the record is then parked. Must not keep a reference to `bytes`. */
+  decode(bytes: Uint8Array): Value
+  /** Fetches what `decode` will need for these payloads. Returns nothing when it needs nothing: the common case. */
+  prepare?(payloads: readonly Uint8Array[]): Promise<void> | undefined
+  /** Once per client and topic, before any record: register and check schemas here. */
+  bind?(context: CodecContext): Promise<Codec<Value>>
+  /** `null` (no key, tombstone) is a value of this codec; set by `optional`. */
+  readonly nullable?: boolean
+}
+
+/** The value type of a codec. */
+export type ValueOf<C> = C extends Codec<infer Value> ? Value : never
+
+/** UTF-8 text. Malformed bytes are refused. */
+export const text: Codec<string> = {
+  name: 'text',
+  encode: value => {
+    if (typeof value !== 'string') throw new StreamError('bad-record', `text expects a string, got ${typeof value}`)
+    return Buffer.from(value, 'utf8')
+  },
+  decode: bytes => {
+    // Buffer's decoder is several times faster than a fatal TextDecoder, which only runs when a replacement shows up.
+    const decoded = view(bytes).toString('utf8')
+    return decoded.includes('\uFFFD') ? strict.decode(bytes) : decoded
+  }
+}
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** An IEEE 754 double, 8 bytes, big endian. */
+export const number: Codec<number> = {
+  name: 'number',
+  encode: value => {
+    const bytes = Buffer.allocUnsafe(8)
+    bytes.writeDoubleBE(value)
+    return bytes
+  },
+  decode: bytes => {
+    if (bytes.byteLength !== 8) throw new StreamError('bad-record', `number expects 8 bytes, got ${bytes.byteLength}`)
+    return view(bytes).readDoubleBE(0)
+  }
+}
+
+/** Bytes as they are. */
+export const bytes: Codec<Uint8Array> = { name: 'bytes', encode: value => value, decode: value => value }
+
+/**
+ * JSON whose shape is only promised (`json<Trade>()`). To have it checked, use `json(validator)` of `tidemark/schema`,
+ * which takes any Standard Schema.
+ */
+export function json<Value>(): Codec<Value> {
+  return {
+    name: 'json',
+    encode: value => Buffer.from(JSON.stringify(value), 'utf8'),
+    decode: value => JSON.parse(view(value).toString('utf8')) as Value
+  }
+}
+
+/** Lets `null` pass as it is: a tombstone as value, no key as key. */
+export function optional<Value>(codec: Codec<Value>): Codec<Value | null> {
+  const bind = codec.bind?.bind(codec)
+  return {
+    ...(codec as Codec<Value | null>),
+    encode: value => codec.encode(value as Value),
+    decode: value => codec.decode(value),
+    ...(codec.prepare && { prepare: payloads => codec.prepare?.(payloads) }),
+    ...(bind && { bind: async context => optional(await bind(context)) }),
+    nullable: true
+  }
+}
+
+/** The same memory as a Buffer, no copy. */
+export function view(value: Uint8Array): Buffer {
+  return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}

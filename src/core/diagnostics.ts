@@ -1,0 +1,33 @@
+import { channel } from 'node:diagnostics_channel'
+
+/** What happened, for whoever subscribes; costs one check when nobody does. There is no logger of our own. */
+export interface Diagnostics {
+  'task-assigned': { task: string; epoch: number; commit: number }
+  'task-released': { task: string; reason: string }
+  'task-fenced': { task: string; epoch: number }
+  'task-restarted': { task: string; error: unknown }
+  'commit': { task: string; commit: number; records: number; outputs: number; bytes: number; milliseconds: number }
+  'record-retried': { task: string; topic: string; partition: number; position: string; attempt: number; error: unknown }
+  'record-parked': { task: string; topic: string; partition: number; position: string; attempts: number; error: unknown }
+  'record-late': { task: string; topic: string; partition: number; position: string; behind: number }
+  'record-duplicate': { task: string; topic: string; partition: number; position: string }
+  'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }
+  'send-retried': { topic: string; partition: number; attempt: number; error: unknown }
+  'receive-retried': { topics: readonly string[]; attempt: number; error: unknown }
+  'vitals-lost': { topic: string; error: unknown }
+}
+
+const channels = new Map<string, ReturnType<typeof channel>>()
+
+/**
+ * Publishes on the `node:diagnostics_channel` named `tidemark:<event>`.
+ *
+ * @example
+ * import { subscribe } from 'node:diagnostics_channel'
+ * subscribe('tidemark:record-parked', event => logger.warn(event))
+ */
+export function diagnose<Event extends keyof Diagnostics>(event: Event, details: Diagnostics[Event]): void {
+  let known = channels.get(event)
+  if (!known) channels.set(event, (known = channel(`tidemark:${event}`)))
+  if (known.hasSubscribers) known.publish(details)
+}

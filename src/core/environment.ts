@@ -1,0 +1,71 @@
+import { StreamError } from './errors.ts'
+
+export interface Timer {
+  cancel(): void
+}
+
+/**
+ * Time, randomness and waiting, handed in (law 9): core code takes them from here and nowhere else, so that a simulation
+ * owns every one of them.
+ */
+export interface Environment {
+  /** Wall clock, milliseconds since the epoch. May jump. */
+  now(): number
+  /** Milliseconds from an arbitrary start. Never goes back: use it for every duration. */
+  monotonic(): number
+  /** Uniform in [0, 1). */
+  random(): number
+  /** Runs `task` once after `delay` ms. Does not keep the process alive when `background` is true. */
+  timer(delay: number, task: () => void, background?: boolean): Timer
+}
+
+/** The real thing: the only place of the core that touches the clock and the dice of the process. */
+export const systemEnvironment: Environment = {
+  now: Date.now,
+  monotonic: (): number => performance.now(),
+  random: Math.random,
+  timer(delay, task, background = false): Timer {
+    const handle = setTimeout(task, delay)
+    if (background) handle.unref()
+    return { cancel: () => clearTimeout(handle) }
+  }
+}
+
+/** Resolves after `delay` ms; rejects with code `aborted` as soon as the signal fires. */
+export function sleep(environment: Environment, delay: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(abortedError(signal))
+    const onAbort = (): void => {
+      timer.cancel()
+      reject(abortedError(signal))
+    }
+    const timer = environment.timer(delay, () => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+export function abortedError(signal?: AbortSignal): StreamError {
+  return new StreamError('aborted', 'the call was aborted by its signal', { cause: signal?.reason })
+}
+
+/**
+ * A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random. The time of birth in the id lets a reader refuse records of
+ * producers that it may already have forgotten (`exactly-once/dedupe.ts`).
+ */
+export function uuidv7(environment: Environment): string {
+  const bytes = uuidv7Bytes(environment)
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+export function uuidv7Bytes(environment: Environment): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.writeUIntBE(environment.now(), 0, 6)
+  for (let index = 6; index < 16; index++) bytes[index] = Math.floor(environment.random() * 256)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes
+}

@@ -1,0 +1,55 @@
+import { bytes, optional, type Codec } from './codec.ts'
+import { StreamError } from './errors.ts'
+
+export interface TopicOptions<Key, Value> {
+  /** Default: `optional(bytes)`. */
+  readonly key?: Codec<Key>
+  readonly value: Codec<Value>
+  /** When it happened, milliseconds since the epoch. Default: `entry.eventTime`, else the broker's time. */
+  readonly eventTime?: (value: NoInfer<Value>, key: NoInfer<Key>) => number
+  /** How far behind the newest event a record may still come, ms. Default 0: event times never go back. */
+  readonly lateness?: number
+  /** When given, `run` creates a missing topic with so many; else a missing topic is an error that says how to create it. */
+  readonly partitions?: number
+}
+
+/** An inert definition: what a topic holds. Which broker carries it is decided by `connect`. */
+export interface Topic<Name extends string = string, Key = any, Value = any> {
+  readonly kind: 'topic'
+  readonly name: Name
+  readonly key: Codec<Key>
+  readonly value: Codec<Value>
+  readonly eventTime: ((value: Value, key: Key) => number) | undefined
+  readonly lateness: number
+  readonly partitions: number | undefined
+}
+
+export type AnyTopic = Topic<string, any, any>
+
+/**
+ * Describes a topic: its name, its types, its event time.
+ *
+ * @example
+ * const trades = topic('trades', { key: text, value: json<Trade>(), eventTime: trade => trade.at, lateness: 5_000 })
+ */
+export function topic<const Name extends string, Value, Key = Uint8Array | null>(
+  name: Name,
+  options: TopicOptions<Key, Value>
+): Topic<Name, Key, Value> {
+  // The intersection of what every backend allows: Pub/Sub is the narrowest in characters, Kafka in length.
+  if (!/^[A-Za-z][A-Za-z0-9._-]{2,248}$/.test(name))
+    throw new StreamError('bad-config', `topic name '${name}' must be 3 to 249 of A-Z a-z 0-9 . _ - and start with a letter: every backend takes those`)
+  const { lateness = 0, partitions } = options
+  if (!(lateness >= 0)) throw new StreamError('bad-config', `topic '${name}': lateness must be 0 or more milliseconds, got ${lateness}`)
+  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions > 0))
+    throw new StreamError('bad-config', `topic '${name}': partitions must be a whole number above 0, got ${partitions}`)
+  return {
+    kind: 'topic',
+    name,
+    key: options.key ?? (optional(bytes) as unknown as Codec<Key>),
+    value: options.value,
+    eventTime: options.eventTime,
+    lateness,
+    partitions
+  }
+}

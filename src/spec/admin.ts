@@ -1,0 +1,39 @@
+import type { Position } from '../core/record.ts'
+
+export interface TopicDescription {
+  readonly topic: string
+  /** `undefined` on a foreign topic of a backend that does not know (Kinesis, Pub/Sub without our label). */
+  readonly partitions: number | undefined
+}
+
+export interface CreateTopic {
+  readonly topic: string
+  readonly partitions: number
+  /** Keep the last record of each key only. A backend without compaction keeps everything and says nothing. */
+  readonly compacted?: boolean
+  /** Settings of the backend, passed through as they are: `{ 'retention.ms': '86400000' }` on Kafka. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+/** How far a group is behind in one partition. */
+export interface PartitionBacklog {
+  readonly topic: string
+  readonly partition: number
+  /** Records written and not yet committed by the group. */
+  readonly records: number
+}
+
+export interface AdminDriver {
+  /** Rejects with code `topic-exists`, also when the counts agree. Resolves once the topic can be written and read. */
+  createTopic(topic: CreateTopic): Promise<void>
+  /** Rejects with code `unknown-topic`. */
+  deleteTopic(topic: string): Promise<void>
+  /** `undefined` when there is no such topic. Never creates one. */
+  describeTopic(topic: string): Promise<TopicDescription | undefined>
+  listTopics(): Promise<readonly string[]>
+  /** One row per partition of the topics, a partition without commit counts from its start. */
+  backlog(group: string, topics: readonly string[]): Promise<readonly PartitionBacklog[]>
+  /** The positions that the group has committed: last processed, `undefined` where none. */
+  committed(group: string, topic: string): Promise<readonly (Position | undefined)[]>
+  close(): Promise<void>
+}
