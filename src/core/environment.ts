@@ -17,6 +17,8 @@ export interface Environment {
   random(): number
   /** Runs `task` once after `delay` ms. Does not keep the process alive when `background` is true. */
   timer(delay: number, task: () => void, background?: boolean): Timer
+  /** Lets I/O and timers run before it resolves: a loop that never waits must call it now and then. */
+  turn(): Promise<void>
 }
 
 /** The real thing: the only place of the core that touches the clock and the dice of the process. */
@@ -28,7 +30,8 @@ export const systemEnvironment: Environment = {
     const handle = setTimeout(task, delay)
     if (background) handle.unref()
     return { cancel: () => clearTimeout(handle) }
-  }
+  },
+  turn: () => new Promise(resolve => setImmediate(resolve))
 }
 
 /** Resolves after `delay` ms; rejects with code `aborted` as soon as the signal fires. */
@@ -45,6 +48,14 @@ export function sleep(environment: Environment, delay: number, signal?: AbortSig
     })
     signal?.addEventListener('abort', onAbort, { once: true })
   })
+}
+
+/** A point in time that does not keep the process alive: `reached` resolves then, or never once cancelled. */
+export function deadlineIn(environment: Environment, delay: number): { readonly reached: Promise<void>; cancel(): void } {
+  if (delay <= 0) return { reached: Promise.resolve(), cancel: () => {} }
+  let timer: Timer | undefined
+  const reached = new Promise<void>(resolve => (timer = environment.timer(delay, resolve, true)))
+  return { reached, cancel: () => timer?.cancel() }
 }
 
 export function abortedError(signal?: AbortSignal): StreamError {

@@ -14,6 +14,8 @@ export interface Stamp {
   readonly eventTime: number
   /** Every later record of this producer on this partition has `eventTime >= watermark`. Only present when it rose. */
   readonly watermark: number | undefined
+  /** Its event time was behind the watermark that its producer had already promised. */
+  readonly late: boolean
 }
 
 /** 16 bytes, as a latin1 string of 16 characters. */
@@ -24,14 +26,21 @@ export const stampHeader = '~s'
 
 const version = 1
 const hasWatermark = 0x10
+const isLate = 0x20
 
 /**
  * 20 to 33 bytes: version and flags (1), producer (16), sequence (varint), event time (zigzag varint), and, if it rose,
  * event time - watermark (zigzag varint).
  */
-export function encodeStamp(producer: ProducerId, sequence: number, eventTime: number, watermark?: number): Buffer {
+export function encodeStamp(
+  producer: ProducerId,
+  sequence: number,
+  eventTime: number,
+  watermark: number | undefined,
+  late: boolean
+): Buffer {
   const bytes = Buffer.allocUnsafe(47)
-  bytes[0] = watermark === undefined ? version : version | hasWatermark
+  bytes[0] = version | (watermark === undefined ? 0 : hasWatermark) | (late ? isLate : 0)
   bytes.write(producer, 1, 16, 'latin1')
   let end = writeVarint(bytes, 17, sequence)
   end = writeVarint(bytes, end, zigzag(eventTime))
@@ -48,7 +57,7 @@ export function decodeStamp(stamp: Uint8Array): Stamp {
   const sequence = readVarint(bytes)
   const eventTime = unzigzag(readVarint(bytes))
   const watermark = bytes[0]! & hasWatermark ? eventTime - unzigzag(readVarint(bytes)) : undefined
-  return { producer: bytes.toString('latin1', 1, 17), sequence, eventTime, watermark }
+  return { producer: bytes.toString('latin1', 1, 17), sequence, eventTime, watermark, late: (bytes[0]! & isLate) !== 0 }
 }
 
 // Varints of up to 53 bits; shifts would stop at 32, so the high part is done by division.

@@ -90,8 +90,9 @@ export interface PartitionReaderOptions extends TopicPartition {
 /** Reads one partition without a group: changelogs, vitals, replay. */
 export interface PartitionReader {
   /**
-   * `atEnd` is true when everything that was readable at the moment of the call has now been delivered; with records of
-   * open transactions ahead it means the last stable one. An empty array after `wait`.
+   * `atEnd` is true when everything that was *written* before the call has now been delivered or is known to be aborted:
+   * with a transaction still open ahead it is false, so that a changelog read to its end has no record missing. An empty
+   * array after `wait`.
    */
   receive(options: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }>
   close(): Promise<void>

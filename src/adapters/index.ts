@@ -1,0 +1,35 @@
+import type { OptionTable } from '../core/options.ts'
+import type { AnyAdapter } from '../spec/index.ts'
+import type { FileOptions } from './file/index.ts'
+import type { KafkaOptions } from './kafka/index.ts'
+import type { MemoryOptions } from './memory/index.ts'
+
+/** The options of each adapter, by name: `{ adapter: 'kafka', brokers: [...] }` in `connect`. */
+export interface AdapterOptions {
+  readonly memory: MemoryOptions
+  readonly file: FileOptions
+  readonly kafka: KafkaOptions
+}
+
+/** What a folder of `src/adapters/` gives. */
+export interface AdapterModule {
+  readonly options: OptionTable
+  fromUrl(url: string): object
+  create(options: never): AnyAdapter
+}
+
+/** Loaded when a config names it: what is not used costs nothing, nor does its vendor package. */
+export const adapters: { readonly [Name in keyof AdapterOptions]: () => Promise<AdapterModule> } = {
+  memory: async () => {
+    const { memory, memoryOptions, fromUrl } = await import('./memory/index.ts')
+    return { options: memoryOptions, fromUrl, create: memory }
+  },
+  file: async () => {
+    const { file, fileOptions, fromUrl } = await import('./file/index.ts')
+    return { options: fileOptions, fromUrl, create: file }
+  },
+  kafka: async () => {
+    const { kafka, kafkaOptions, fromUrl } = await import('./kafka/index.ts')
+    return { options: kafkaOptions, fromUrl, create: kafka }
+  }
+}

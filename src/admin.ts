@@ -1,0 +1,80 @@
+import { withRetry, parkedTopic } from './broker/index.ts'
+import { StreamError } from './core/errors.ts'
+import type { AnyTopic } from './core/topic.ts'
+import { ensureTopic, groupName, type Pipeline, type RunHost } from './pipeline/index.ts'
+import type { AdminDriver, PartitionBacklog, TopicDescription } from './spec/index.ts'
+
+export interface CreateTopicOptions {
+  /** Default: what the definition says, else 4. */
+  readonly partitions?: number
+  readonly compacted?: boolean
+  /** Settings of the backend, as they are: `{ 'retention.ms': '86400000' }`. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+/** Topics and backlog on the brokers of a client. */
+export class Admin {
+  readonly #host: RunHost
+
+  constructor(host: RunHost) {
+    this.#host = host
+  }
+
+  /** Creates a topic. Errors: `topic-exists`, `unauthorized`. */
+  async create(topic: AnyTopic, options: CreateTopicOptions = {}): Promise<void> {
+    const { partitions = topic.partitions ?? 4, ...rest } = options
+    await this.#with(topic.name, admin => admin.createTopic({ topic: topic.name, partitions, ...rest }))
+  }
+
+  /** Creates a topic unless it is there. */
+  async ensure(topic: AnyTopic, options: CreateTopicOptions = {}): Promise<void> {
+    const { partitions = topic.partitions ?? 4, ...rest } = options
+    await ensureTopic(this.#host.adapterOf(topic.name), this.#host.environment, { topic: topic.name, partitions, ...rest })
+  }
+
+  /** Deletes a topic and its records. Errors: `unknown-topic`. */
+  async delete(topic: AnyTopic): Promise<void> {
+    await this.#with(topic.name, admin => admin.deleteTopic(topic.name))
+  }
+
+  /** `undefined` when there is no such topic. */
+  describe(topic: AnyTopic): Promise<TopicDescription | undefined> {
+    return this.#with(topic.name, admin => admin.describeTopic(topic.name))
+  }
+
+  /** Records that a group has not committed yet, per partition. */
+  backlog(group: string, topic: AnyTopic): Promise<readonly PartitionBacklog[]> {
+    return this.#with(topic.name, admin => admin.backlog(group, [topic.name]))
+  }
+
+  /** Records that wait before each stage of a pipeline: stage -> records. */
+  async pipelineBacklog(pipeline: Pipeline): Promise<ReadonlyMap<string, number>> {
+    const found = new Map<string, number>()
+    for (const stage of pipeline.stages) {
+      let records = 0
+      for (const topic of stage.from)
+        for (const row of await this.backlog(groupName(pipeline.name, stage.name), topic)) records += row.records
+      found.set(stage.name, records)
+    }
+    return found
+  }
+
+  /** Name of the topic where records of this one are parked. */
+  parkedTopic(topic: AnyTopic): string {
+    return parkedTopic(topic.name)
+  }
+
+  #with<Result>(topic: string, call: (admin: AdminDriver) => Promise<Result>): Promise<Result> {
+    const adapter = this.#host.adapterOf(topic)
+    if (!adapter) throw new StreamError('internal', `no broker for topic '${topic}'`)
+    const { environment } = this.#host
+    return withRetry({ adapter, environment, doing: `topic '${topic}'`, attempts: 5 }, async () => {
+      const admin = adapter.admin()
+      try {
+        return await call(admin)
+      } finally {
+        await admin.close()
+      }
+    })
+  }
+}

@@ -1,0 +1,104 @@
+import type { Codec } from '../core/codec.ts'
+import { asStreamError, StreamError } from '../core/errors.ts'
+import { partitionOf } from '../core/partitioner.ts'
+import { noHeaders, type Entry, type Headers, type RawRecord } from '../core/record.ts'
+import type { SchemaRegistry } from '../core/registry.ts'
+import type { AnyTopic } from '../core/topic.ts'
+import type { AnyAdapter } from '../spec/index.ts'
+
+/** A topic definition bound to the broker that carries it. */
+export interface BoundTopic {
+  readonly topic: AnyTopic
+  readonly adapter: AnyAdapter
+  readonly key: Codec<unknown>
+  readonly value: Codec<unknown>
+  readonly partitions: number
+}
+
+/** Binds the codecs to the registry: schemas are registered and checked here, before any record. */
+export async function bindTopic(
+  topic: AnyTopic,
+  adapter: AnyAdapter,
+  partitions: number,
+  registry: SchemaRegistry | undefined
+): Promise<BoundTopic> {
+  const bind = async (codec: Codec<unknown>, part: 'key' | 'value'): Promise<Codec<unknown>> =>
+    codec.bind ? await codec.bind({ topic: topic.name, part, registry }) : codec
+  return { topic, adapter, partitions, key: await bind(topic.key, 'key'), value: await bind(topic.value, 'value') }
+}
+
+/** An entry as bytes, with the partition and the event time that it will have. */
+export interface EncodedEntry {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers: Headers
+  readonly partition: number
+  readonly eventTime: number
+}
+
+/**
+ * Encodes an entry. Throws `bad-record` (a codec refuses, a partition that is not there) or `too-large`.
+ *
+ * @param otherwise event time when neither the entry nor the topic says one
+ * @param unkeyed partition of an entry without key and without a partition of its own
+ */
+export function encodeEntry(bound: BoundTopic, entry: Entry, otherwise: number, unkeyed: number): EncodedEntry {
+  const { topic, adapter } = bound
+  const key = encodePart(bound, 'key', entry.key)
+  const value = encodePart(bound, 'value', entry.value)
+  const size = (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
+  if (size > adapter.capabilities.maxRecord)
+    throw new StreamError('too-large', `topic '${topic.name}': a record of ${size} bytes is over the limit of ${adapter.capabilities.maxRecord} of ${adapter.name}`)
+  const partition = entry.partition ?? (key === null ? unkeyed % bound.partitions : partitionOf(key, bound.partitions))
+  if (!(Number.isInteger(partition) && partition >= 0 && partition < bound.partitions))
+    throw new StreamError('bad-record', `topic '${topic.name}' has partitions 0 to ${bound.partitions - 1}, not ${partition}`)
+  const said = entry.eventTime ?? (value !== null ? topic.eventTime?.(entry.value, entry.key) : undefined) ?? otherwise
+  if (!Number.isFinite(said)) throw new StreamError('bad-record', `topic '${topic.name}': event time must be milliseconds, got ${String(said)}`)
+  return { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
+}
+
+function encodePart(bound: BoundTopic, part: 'key' | 'value', value: unknown): Uint8Array | null {
+  const codec = bound[part]
+  if (value === null || value === undefined) {
+    if (codec.nullable) return null
+    throw new StreamError('bad-record', `topic '${bound.topic.name}': ${part} is ${String(value)}; declare it ${part}: optional(${codec.name}) to allow that`)
+  }
+  try {
+    return codec.encode(value)
+  } catch (error) {
+    throw asStreamError(error, 'bad-record', `topic '${bound.topic.name}': the ${part} does not encode as ${codec.name}`)
+  }
+}
+
+function encodeHeaders(headers: Entry['headers']): Headers {
+  if (headers === undefined) return noHeaders
+  const encoded: Record<string, Uint8Array> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith('~')) throw new StreamError('bad-record', `header '${name}': names that start with ~ belong to tidemark`)
+    encoded[name] = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+  }
+  return encoded
+}
+
+/** Fetches what the codecs need for a batch; `undefined` when they need nothing. */
+export function prepareBatch(bound: BoundTopic, records: readonly RawRecord[]): Promise<unknown> | undefined {
+  const { key, value } = bound
+  if (!key.prepare && !value.prepare) return undefined
+  const keys = key.prepare?.(records.flatMap(record => record.key ?? []))
+  const values = value.prepare?.(records.flatMap(record => record.value ?? []))
+  return keys || values ? Promise.all([keys, values]) : undefined
+}
+
+/** Throws `bad-record`: poison, which is parked. */
+export function decodePart(bound: BoundTopic, part: 'key' | 'value', bytes: Uint8Array | null): unknown {
+  const codec = bound[part]
+  if (bytes === null) {
+    if (codec.nullable) return null
+    throw new StreamError('bad-record', `topic '${bound.topic.name}': a record without a ${part}; declare it ${part}: optional(${codec.name}) to read it`)
+  }
+  try {
+    return codec.decode(bytes)
+  } catch (error) {
+    throw asStreamError(error, 'bad-record', `topic '${bound.topic.name}': the ${part} does not decode as ${codec.name}`)
+  }
+}

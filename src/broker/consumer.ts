@@ -1,0 +1,189 @@
+import { diagnose } from '../core/diagnostics.ts'
+import { sleep, type Environment } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
+import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
+import { decodeStamp } from '../core/stamp.ts'
+import type { LogReader, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
+import { decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
+import { park } from './parked.ts'
+import { classified, delayOf, hasCode } from './retry.ts'
+import { Sender } from './sender.ts'
+
+export interface ConsumerOptions {
+  readonly group: string
+  /** Where a group starts that has committed nothing. Default `earliest`. */
+  readonly startAt?: StartAt
+  /** Records whose bytes do not decode: to the parked topic (default), or out of the loop as an error. */
+  readonly poison?: 'park' | 'throw'
+  readonly signal?: AbortSignal
+  /** A crashed consumer's partitions are free after this long, ms. Default 10,000. */
+  readonly sessionTimeout?: number
+  /** Most bytes that are held for the loop. Default 16 MiB. */
+  readonly maxBufferedBytes?: number
+}
+
+/**
+ * Reads a topic as a member of a group, at least once.
+ *
+ * **When a record is done:** the moment the loop asks for the next one (`batches`: the next batch). `break`, `return` and
+ * `throw` leave the last one unacknowledged: it comes again, here or at another member. Positions are committed twice a
+ * second, at a hand-over and at the end.
+ *
+ * @example
+ * for await (const trade of client.consumer(trades, { group: 'audit' })) await store(trade.value)
+ */
+export class Consumer<Name extends string, Key, Value> implements AsyncIterable<StreamRecord<Name, Key, Value>> {
+  readonly #open: () => Promise<BoundTopic>
+  readonly #environment: Environment
+  readonly #options: ConsumerOptions
+  /** Partition -> position that may be committed. */
+  readonly #done = new Map<number, Position>()
+  #reader: LogReader | undefined
+  #parked: Sender | undefined
+  #committedAt = 0
+
+  constructor(open: () => Promise<BoundTopic>, environment: Environment, options: ConsumerOptions) {
+    this.#open = open
+    this.#environment = environment
+    this.#options = options
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<StreamRecord<Name, Key, Value>, void, undefined> {
+    for await (const records of this.batches()) {
+      for (const record of records) {
+        yield record
+        this.#done.set(record.partition, record.position)
+      }
+    }
+  }
+
+  /** The same, a batch of one partition at a time: no await per record. */
+  async *batches(): AsyncGenerator<readonly StreamRecord<Name, Key, Value>[], void, undefined> {
+    const bound = await this.#open()
+    const { signal } = this.#options
+    let attempt = 0
+    try {
+      while (!signal?.aborted) {
+        try {
+          this.#reader ??= await this.#connect(bound)
+          const events = await this.#reader.receive({ wait: 500, ...(signal && { signal }) })
+          attempt = 0
+          for (const event of events) {
+            if (event.kind !== 'records') {
+              await this.#reassign(bound, this.#reader, event)
+              continue
+            }
+            const records = await this.#decode(bound, event)
+            if (records.length > 0) yield records
+            this.#done.set(event.partition, event.records.at(-1)!.position)
+          }
+          if (this.#environment.monotonic() - this.#committedAt >= commitInterval) await this.#commit(bound)
+        } catch (thrown) {
+          const error = classified(bound.adapter, thrown, `reading '${bound.topic.name}'`)
+          if (hasCode(error, 'aborted')) break
+          if (!error.retryable) throw error
+          diagnose('receive-retried', { topics: [bound.topic.name], attempt: ++attempt, error })
+          await this.#disconnect()
+          await sleep(this.#environment, delayOf(backoff, attempt, this.#environment), signal).catch(() => {})
+        }
+      }
+    } finally {
+      await this.#commit(bound).catch(() => {}) // what is not committed comes again: at least once
+      await this.#disconnect()
+      await this.#parked?.close()
+    }
+  }
+
+  async #connect(bound: BoundTopic): Promise<LogReader> {
+    const { adapter } = bound
+    if (!adapter.logReader) throw new StreamError('unsupported', `'${adapter.name}' has no consumer groups: read it in a pipeline`)
+    return adapter.logReader({
+      group: this.#options.group,
+      topics: [bound.topic.name],
+      sessionTimeout: this.#options.sessionTimeout ?? 10_000,
+      maxBytes: this.#options.maxBufferedBytes ?? 16 * 1024 * 1024
+    })
+  }
+
+  async #disconnect(): Promise<void> {
+    this.#done.clear()
+    const reader = this.#reader
+    this.#reader = undefined
+    await reader?.close().catch(() => {})
+  }
+
+  async #reassign(bound: BoundTopic, reader: LogReader, event: PartitionsAssigned | PartitionsRevoked): Promise<void> {
+    if (event.kind === 'partitions-revoked') {
+      await this.#commit(bound)
+      for (const { partition } of event.partitions) this.#done.delete(partition)
+      return event.release()
+    }
+    const { group, startAt = 'earliest' } = this.#options
+    const committed = startAt === 'earliest' ? [] : await bound.adapter.admin().committed(group, bound.topic.name)
+    for (const partition of event.partitions) {
+      const fresh = startAt !== 'earliest' && committed[partition.partition] === undefined
+      await reader.seek(partition, fresh ? startAt : 'committed').catch(ignoreLost)
+    }
+  }
+
+  async #decode(bound: BoundTopic, event: RecordsReceived): Promise<StreamRecord<Name, Key, Value>[]> {
+    await prepareBatch(bound, event.records)
+    const decoded: StreamRecord<Name, Key, Value>[] = []
+    for (const record of event.records) {
+      try {
+        decoded.push(decodeRecord(bound, event, record) as StreamRecord<Name, Key, Value>)
+      } catch (error) {
+        if (this.#options.poison === 'throw') throw error
+        await this.#park(bound, event, record, error)
+      }
+    }
+    return decoded
+  }
+
+  async #park(bound: BoundTopic, event: TopicPartition, record: RawRecord, error: unknown): Promise<void> {
+    const by = this.#options.group
+    const { topic, partition } = event
+    diagnose('record-parked', { task: by, topic, partition, position: record.position, attempts: 1, error })
+    this.#parked ??= new Sender(bound.adapter, this.#environment)
+    await this.#parked.send([park(event, record, by, error, 1)])
+  }
+
+  async #commit(bound: BoundTopic): Promise<void> {
+    this.#committedAt = this.#environment.monotonic()
+    if (!this.#reader || this.#done.size === 0) return
+    const { name: topic } = bound.topic
+    const positions = [...this.#done].map(([partition, position]) => ({ topic, partition, position }))
+    this.#done.clear()
+    await this.#reader.commit(positions).catch(ignoreLost)
+  }
+}
+
+const commitInterval = 500
+const backoff = { first: 100, most: 5_000 }
+
+/** The record as a handler sees it. Throws `bad-record` or `corrupt`. */
+export function decodeRecord(bound: BoundTopic, place: TopicPartition, raw: RawRecord): StreamRecord {
+  const key = decodePart(bound, 'key', raw.key)
+  const value = decodePart(bound, 'value', raw.value)
+  const stamp = raw.stamp && decodeStamp(raw.stamp)
+  return {
+    topic: place.topic,
+    partition: place.partition,
+    position: raw.position,
+    key,
+    value,
+    headers: raw.headers,
+    eventTime: stamp?.eventTime ?? eventTimeOf(bound, key, value, raw),
+    late: stamp?.late ?? false
+  }
+}
+
+/** The event time of a record of a foreign producer. */
+export function eventTimeOf(bound: BoundTopic, key: unknown, value: unknown, raw: RawRecord): number {
+  return (raw.value === null ? undefined : bound.topic.eventTime?.(value, key)) ?? raw.timestamp
+}
+
+// Lost to another member while we were busy: its owner goes on from what was committed before.
+function ignoreLost(error: unknown): void {
+  if (!hasCode(error, 'not-owner', 'fenced', 'closed')) throw error
+}

@@ -1,0 +1,128 @@
+import { Consumer, Producer, type ConsumerOptions, type ProducerOptions } from './broker/index.ts'
+import type { Environment } from './core/environment.ts'
+import { StreamError } from './core/errors.ts'
+import { parseText, upperSnake, type Variables } from './core/options.ts'
+import type { SchemaRegistry } from './core/registry.ts'
+import type { Topic } from './core/topic.ts'
+import { Admin } from './admin.ts'
+import {
+  defaultSettings,
+  openStore,
+  producerReports,
+  resolveTopic,
+  runPipeline,
+  runSettings,
+  type ClientStore,
+  type Pipeline,
+  type RunHost,
+  type RunOptions
+} from './pipeline/index.ts'
+import type { AnyAdapter } from './spec/index.ts'
+
+export interface ClientParts {
+  readonly environment: Environment
+  readonly brokers: ReadonlyMap<string, AnyAdapter>
+  readonly topics: (topic: string) => string
+  readonly store: string | ClientStore | undefined
+  readonly registry: SchemaRegistry | undefined
+  readonly variables: Variables
+}
+
+/** An open connection to the brokers of `connect`. Close it, or hold it with `await using`. */
+export class Client {
+  readonly admin: Admin
+  readonly #parts: ClientParts
+  readonly #closing: (() => Promise<void>)[] = []
+  #store: Promise<ClientStore> | undefined
+  #closed = false
+
+  constructor(parts: ClientParts) {
+    this.#parts = parts
+    this.admin = new Admin(this.#host())
+  }
+
+  /**
+   * Runs a pipeline at this worker. Resolves after a clean drain (the signal, SIGTERM) or when every source has ended and
+   * everything is processed; rejects with the first fatal error. Run it in as many processes as there is work for.
+   */
+  async run(pipeline: Pipeline, options: RunOptions = {}): Promise<void> {
+    this.#assertOpen()
+    const settings = runSettings({ ...options, ...this.#runVariables() })
+    const stop = new AbortController()
+    const onSignal = (): void => {
+      // A second one stops at once, as if there were no handler.
+      if (stop.signal.aborted) process.exit(130)
+      stop.abort()
+    }
+    if (settings.handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, onSignal)
+    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
+    try {
+      await runPipeline(this.#host(), pipeline, settings, signal)
+    } finally {
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.off(name, onSignal)
+    }
+  }
+
+  /** A producer for one topic. See `Producer`. */
+  async producer<Key, Value>(topic: Topic<string, Key, Value>, options: ProducerOptions = {}): Promise<Producer<Key, Value>> {
+    this.#assertOpen()
+    const host = this.#host()
+    const bound = await resolveTopic(host, topic)
+    const reports = await producerReports(bound, host.environment, defaultSettings.vitalsInterval)
+    const producer = new Producer<Key, Value>(bound, host.environment, options, reports)
+    await producer.open()
+    this.#closing.push(() => producer.close())
+    return producer
+  }
+
+  /** A consumer in a group, at least once. See `Consumer` for when a record counts as done. */
+  consumer<Name extends string, Key, Value>(topic: Topic<Name, Key, Value>, options: ConsumerOptions): Consumer<Name, Key, Value> {
+    this.#assertOpen()
+    return new Consumer(() => resolveTopic(this.#host(), topic), this.#parts.environment, options)
+  }
+
+  /** The adapter of a broker: capabilities, and the vendor's own client as `native`. */
+  broker(name: string = 'default'): AnyAdapter {
+    const adapter = this.#parts.brokers.get(name)
+    if (adapter) return adapter
+    throw new StreamError('bad-config', `there is no broker '${name}'; known are ${[...this.#parts.brokers.keys()].join(', ')}`)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const close of this.#closing) await close()
+    const store = await this.#store?.catch(() => undefined)
+    if (store && store !== this.#parts.store) await store.close()
+    for (const adapter of this.#parts.brokers.values()) await adapter.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #host(): RunHost {
+    const { environment, registry, topics, store, brokers } = this.#parts
+    return {
+      environment,
+      registry,
+      adapterOf: topic => this.broker(topics(topic)),
+      commitIn: store === undefined ? 'either' : store === 'broker' ? 'broker' : 'store',
+      openStore: () => (this.#store ??= openStore(store === 'broker' ? undefined : store, brokers))
+    }
+  }
+
+  #runVariables(): Partial<RunOptions> {
+    const found: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(defaultSettings)) {
+      const variable = `TIDEMARK_RUN__${upperSnake(name)}`
+      const textForm = this.#parts.variables[variable]
+      if (textForm !== undefined) found[name] = parseText(variable, { kind: typeof value as 'string', doc: '' }, textForm)
+    }
+    return found
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new StreamError('closed', 'the client is closed')
+  }
+}

@@ -1,0 +1,38 @@
+import { StreamError } from '../core/errors.ts'
+import type { Position } from '../core/record.ts'
+
+/** The head of a commit: where the task stands. Small, so it is written whole each time and the last one is enough. */
+export interface Head {
+  /** Topic -> position last processed. */
+  readonly positions: Readonly<Record<string, Position>>
+  /** Topic -> snapshot of its partition tracker (dedupe marks and watermark). */
+  readonly trackers: Readonly<Record<string, unknown>>
+  /** Topic -> partition -> last sequence given out. */
+  readonly sequences: Readonly<Record<string, Readonly<Record<string, number>>>>
+  /** What the task has promised for its outputs, ms, or `null` (nothing yet), or `'end'`. */
+  readonly watermark: number | 'end' | null
+  readonly counts: Readonly<Record<string, number>>
+  /** Of a source: what the last committed entry carried. */
+  readonly cursor?: unknown
+  /** Of a source: the largest event time seen. */
+  readonly newest?: number
+  /** Of a source: the split has ended. */
+  readonly finished?: boolean
+}
+
+const version = 1
+
+export function encodeHead(head: Head): Buffer {
+  return Buffer.from(JSON.stringify({ v: version, ...head }))
+}
+
+/** Throws `corrupt`. */
+export function decodeHead(bytes: Uint8Array, task: string): Head {
+  try {
+    const raw = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+    if (raw.v !== version) throw new Error(`version ${String(raw.v)}`)
+    return raw as Head
+  } catch (error) {
+    throw new StreamError('corrupt', `the last commit of task '${task}' does not parse as version ${version}; was it written by a newer release?`, { cause: error })
+  }
+}

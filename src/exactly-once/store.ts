@@ -1,0 +1,103 @@
+import { uuidv7Bytes, type Environment } from '../core/environment.ts'
+import type { OutgoingRecord, Position } from '../core/record.ts'
+import type { TopicPartition } from '../spec/index.ts'
+import type { StateRow } from '../state/index.ts'
+
+/** One commit of one task: everything that becomes durable together (law 2). */
+export interface Commit {
+  /** Counts from 1, dense. */
+  readonly number: number
+  readonly token: string
+  /** Positions, trackers, sequences, watermarks, counts: see `head.ts`. */
+  readonly head: Uint8Array
+  /** Changed rows of state and timers, coalesced. */
+  readonly state: readonly StateRow[]
+  /** In order; stamped already. */
+  readonly outputs: readonly OutgoingRecord[]
+  /** Every output of commits up to here has been sent: the store may forget them. */
+  readonly relayedTo: number
+  /** What the inputs have processed, for stores that tell the broker's group in the same step. */
+  readonly positions: readonly (TopicPartition & { readonly position: Position })[]
+}
+
+export interface LastCommit {
+  readonly number: number
+  readonly token: string
+  readonly head: Uint8Array
+}
+
+/** Committed outputs that may not have been sent. */
+export interface UnsentOutputs {
+  readonly commit: number
+  readonly outputs: readonly OutgoingRecord[]
+}
+
+export type AppendOutcome = 'ok' | 'fenced' | 'unknown'
+
+/** `fenced`: a newer owner holds the task, whatever it has committed by now. */
+export type ReadBack = 'fenced' | { readonly epoch: number; readonly last: LastCommit | undefined }
+
+/** The log of one task, held under one epoch. Calls come one at a time. */
+export interface TaskLog {
+  readonly epoch: number
+  readonly last: LastCommit | undefined
+  /** Rows of state and timers as of `last`; read once, in recovery. */
+  readonly state: Iterable<StateRow>
+  /** Outputs of past commits to be sent again, in order. Empty when the store sends them itself. */
+  readonly unsent: readonly UnsentOutputs[]
+  /** The conditional write: takes effect only while this epoch is the newest and `number - 1` is the last commit. */
+  append(commit: Commit): Promise<AppendOutcome>
+  /** After `unknown`: settles the matter, under a new epoch where that needs one. */
+  readBack(): Promise<ReadBack>
+  /** Lets go. The task stays as it is in the store. */
+  close(): Promise<void>
+}
+
+/** Where tasks commit. */
+export interface CommitStore {
+  /** `sqlite:./data/commits.db`: for messages. */
+  readonly location: string
+  /** Who may share it. Workers on several hosts need `network`. */
+  readonly scope: 'process' | 'host' | 'network'
+  /**
+   * `relay`: outputs are kept in the commit and sent afterwards by the relay with their fixed stamps.
+   * `atomic`: they become visible with the commit, in the same transaction of the broker.
+   * `before`: they are sent before the commit, so that a crash between the two sends them again (at-least-once).
+   */
+  readonly outputs: 'relay' | 'atomic' | 'before'
+  /** Raises the epoch of the task, which fences every earlier owner, then reads its last commit. */
+  acquire(task: TaskName): Promise<TaskLog>
+  close(): Promise<void>
+}
+
+/** `pipeline/stage/partition`, and where the pieces matter, the pieces. */
+export interface TaskName {
+  readonly id: string
+  readonly pipeline: string
+  readonly stage: string
+  /** Input partition of a processor or sink, ordinal of the split of a source. */
+  readonly ordinal: number
+}
+
+/** Time-bound claims on tasks where no broker assigns them. A claim only says when to try: the store's epoch fences. */
+export interface LeaseStore {
+  /** The row of a task, or `undefined`. */
+  read(task: string): Promise<Lease | undefined>
+  /** Takes the lease if the row is still `seen` (or still absent): a conditional write. */
+  take(task: string, owner: string, seen: Lease | undefined): Promise<boolean>
+  /** Counts the beat of our lease up; false when it is no longer ours. */
+  beat(task: string, owner: string): Promise<boolean>
+  /** Gives it back if it is ours. */
+  release(task: string, owner: string): Promise<void>
+}
+
+/** Expiry is judged by watching `beat` stand still on the observer's own monotonic clock, never by comparing wall clocks. */
+export interface Lease {
+  readonly owner: string | undefined
+  readonly beat: number
+}
+
+/** A token for one append, random: no two owners share one. */
+export function commitToken(environment: Environment): string {
+  return uuidv7Bytes(environment).toString('base64url')
+}

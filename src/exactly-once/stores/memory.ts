@@ -1,0 +1,98 @@
+import type { StateRow } from '../../state/index.ts'
+import type { AppendOutcome, Commit, CommitStore, LastCommit, Lease, LeaseStore, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
+
+interface TaskRows {
+  epoch: number
+  last: LastCommit | undefined
+  readonly state: Map<string, StateRow>
+  unsent: UnsentOutputs[]
+}
+
+/**
+ * The reference: all in this process, gone with it. Two clients that share one instance fence each other as they would on
+ * a real store. `faults` is for tests.
+ */
+export class MemoryStore implements CommitStore, LeaseStore {
+  readonly location: string = 'memory:'
+  readonly scope = 'process' as const
+  readonly outputs = 'relay' as const
+  /** Called before each append: `lose` does nothing and answers unknown, `hide` takes effect and answers unknown. */
+  faults: ((task: string, commit: Commit) => 'lose' | 'hide' | undefined) | undefined
+  readonly #tasks = new Map<string, TaskRows>()
+  readonly #leases = new Map<string, Lease>()
+
+  async acquire(task: TaskName): Promise<TaskLog> {
+    let rows = this.#tasks.get(task.id)
+    if (!rows) this.#tasks.set(task.id, (rows = { epoch: 0, last: undefined, state: new Map(), unsent: [] }))
+    rows.epoch++
+    return new MemoryTaskLog(task.id, rows, this)
+  }
+
+  async read(task: string): Promise<Lease | undefined> {
+    return this.#leases.get(task)
+  }
+
+  async take(task: string, owner: string, seen: Lease | undefined): Promise<boolean> {
+    const now = this.#leases.get(task)
+    if (now?.owner !== seen?.owner || now?.beat !== seen?.beat) return false
+    this.#leases.set(task, { owner, beat: (now?.beat ?? 0) + 1 })
+    return true
+  }
+
+  async beat(task: string, owner: string): Promise<boolean> {
+    const now = this.#leases.get(task)
+    if (now?.owner !== owner) return false
+    this.#leases.set(task, { owner, beat: now.beat + 1 })
+    return true
+  }
+
+  async release(task: string, owner: string): Promise<void> {
+    const now = this.#leases.get(task)
+    if (now?.owner === owner) this.#leases.set(task, { owner: undefined, beat: now.beat + 1 })
+  }
+
+  async close(): Promise<void> {}
+}
+
+class MemoryTaskLog implements TaskLog {
+  readonly epoch: number
+  readonly last: LastCommit | undefined
+  readonly state: Iterable<StateRow>
+  readonly unsent: readonly UnsentOutputs[]
+  readonly #task: string
+  readonly #rows: TaskRows
+  readonly #store: MemoryStore
+
+  constructor(task: string, rows: TaskRows, store: MemoryStore) {
+    this.epoch = rows.epoch
+    this.last = rows.last
+    this.state = [...rows.state.values()]
+    this.unsent = rows.unsent
+    this.#task = task
+    this.#rows = rows
+    this.#store = store
+  }
+
+  async append(commit: Commit): Promise<AppendOutcome> {
+    const fault = this.#store.faults?.(this.#task, commit)
+    if (fault === 'lose') return 'unknown'
+    const rows = this.#rows
+    if (rows.epoch !== this.epoch || (rows.last?.number ?? 0) !== commit.number - 1) return 'fenced'
+    rows.last = { number: commit.number, token: commit.token, head: commit.head }
+    for (const row of commit.state) {
+      const id = `${row.slot}\0${row.key}`
+      if (row.value === null) rows.state.delete(id)
+      else rows.state.set(id, row)
+    }
+    rows.unsent = rows.unsent.filter(unsent => unsent.commit > commit.relayedTo)
+    if (commit.outputs.length > 0) rows.unsent.push({ commit: commit.number, outputs: commit.outputs })
+    return fault === 'hide' ? 'unknown' : 'ok'
+  }
+
+  async readBack(): Promise<ReadBack> {
+    if (this.#rows.epoch !== this.epoch) return 'fenced'
+    return { epoch: this.epoch, last: this.#rows.last }
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,211 @@
+import { withRetry, type Sender } from '../broker/index.ts'
+import { diagnose } from '../core/diagnostics.ts'
+import { StreamError } from '../core/errors.ts'
+import type { OutgoingRecord } from '../core/record.ts'
+import {
+  commitToken,
+  decodeHead,
+  encodeHead,
+  idle,
+  step,
+  type Commit,
+  type Head,
+  type ProtocolEvent,
+  type ProtocolState,
+  type TaskLog,
+  type TaskName
+} from '../exactly-once/index.ts'
+import type { StateRow } from '../state/index.ts'
+import type { OutputBuffer } from './outputs.ts'
+import type { StageRuntime } from './stage-runtime.ts'
+
+/** What a task puts into a commit and gets back in recovery. */
+export interface Committed {
+  /** From the last commit; `undefined` when there is none. Also gives the state rows, which are read once. */
+  recover(head: Head | undefined, state: Iterable<StateRow>): OutputBuffer
+  /** All of the task as of now. */
+  snapshot(): { readonly head: Head; readonly state: readonly StateRow[]; readonly positions: Commit['positions'] }
+  /** The commit is durable: nothing is dirty. */
+  applied(): void
+  /** For sinks: the records of this commit, before the append of `log`. */
+  beforeAppend?(log: TaskLog): Promise<void> | void
+}
+
+/** The task is somebody else's now; what was not committed is dropped. Never leaves the pipeline. */
+export class FencedSignal extends Error {}
+
+/** Most bytes of committed outputs that may wait for the relay before the next commit waits too (law 8). */
+const maxUnsentBytes = 32 * 1024 * 1024
+
+/**
+ * Runs the commit protocol (`exactly-once/protocol.ts`) for one life of a task: turns the effects of the reducer into
+ * calls on the commit store and the relay.
+ */
+export class Committer {
+  outputs!: OutputBuffer
+  readonly #runtime: StageRuntime
+  readonly #task: TaskName
+  readonly #committed: Committed
+  #state: ProtocolState = idle
+  #log: TaskLog | undefined
+  #pending: Commit | undefined
+  /** Every output of commits up to here is sent; up to `#foldedTo` the store knows, and has forgotten them. */
+  #relayedTo = 0
+  #foldedTo = 0
+  /** The last commit that had outputs. */
+  #lastOutputs = 0
+  #unsentBytes = 0
+  #relaying: Promise<void> = Promise.resolve()
+  #relayFailure: unknown
+  #startedAt = 0
+  #records = 0
+
+  constructor(runtime: StageRuntime, task: TaskName, committed: Committed) {
+    this.#runtime = runtime
+    this.#task = task
+    this.#committed = committed
+  }
+
+  /** Steps 1 and 2: fence, then recover. */
+  async acquire(): Promise<void> {
+    this.#dispatch({ type: 'assigned' })
+    const log = await this.#retried('acquiring the task', () => this.#runtime.store.acquire(this.#task))
+    this.#log = log
+    this.#dispatch({ type: 'acquired', epoch: log.epoch, commit: log.last?.number ?? 0 })
+    const head = log.last && decodeHead(log.last.head, this.#task.id)
+    this.outputs = this.#committed.recover(head, log.state)
+    this.#relayedTo = this.#foldedTo = log.unsent[0] ? log.unsent[0].commit - 1 : (log.last?.number ?? 0)
+    for (const unsent of log.unsent) this.#relay(unsent.commit, unsent.outputs)
+    diagnose('task-assigned', { task: this.#task.id, epoch: log.epoch, commit: log.last?.number ?? 0 })
+  }
+
+  /**
+   * Step 5. Resolves when everything up to now is durable; throws `FencedSignal` when a newer owner exists.
+   *
+   * @param records how many records it covers, for diagnostics
+   */
+  async commit(records: number): Promise<void> {
+    if (this.#unsentBytes > maxUnsentBytes) await this.#relaying
+    if (this.#relayFailure) throw this.#relayFailure
+    const { outputs } = this
+    if (this.#runtime.store.outputs === 'before') await this.#send(outputs.records)
+    const { head, state, positions } = this.#committed.snapshot()
+    const number = (this.#state.phase === 'running' ? this.#state.commit : 0) + 1
+    const token = commitToken(this.#runtime.environment)
+    this.#pending = { number, token, head: encodeHead(head), state, outputs: outputs.records, relayedTo: this.#relayedTo, positions }
+    this.#startedAt = this.#runtime.environment.monotonic()
+    this.#records = records
+    await this.#committed.beforeAppend?.(this.#log!)
+    let event: ProtocolEvent | undefined = { type: 'commit-due', token }
+    while (event) event = await this.#perform(event)
+  }
+
+  /** The last commit of a drain: waits for the relay, and lets the store forget what it has sent. */
+  async drain(dirty: boolean): Promise<void> {
+    if (dirty) await this.commit(0)
+    if (this.#runtime.store.outputs !== 'relay') return
+    await this.#relaying
+    if (this.#relayFailure) throw this.#relayFailure
+    if (this.#lastOutputs > this.#foldedTo) await this.commit(0)
+  }
+
+  /** Resolves when every committed output has been sent. */
+  async relayed(): Promise<void> {
+    await this.#relaying
+    if (this.#relayFailure) throw this.#relayFailure
+  }
+
+  async close(): Promise<void> {
+    if (this.#state.phase !== 'idle') this.#state = step(this.#state, { type: 'released' })[0]
+    const log = this.#log
+    this.#log = undefined
+    await log?.close().catch(() => {}) // what matters is in the store; the next owner fences this one anyway
+  }
+
+  /** One event through the reducer, its effect carried out; gives the event that follows from it. */
+  async #perform(event: ProtocolEvent): Promise<ProtocolEvent | undefined> {
+    const [effect] = this.#dispatch(event)
+    switch (effect?.do) {
+      case 'append':
+        return { type: 'appended', outcome: await this.#log!.append(this.#pending!) }
+      case 'read-back': {
+        const found = await this.#retried('reading a commit back', () => this.#log!.readBack())
+        if (found === 'fenced') return { type: 'appended', outcome: 'fenced' }
+        return { type: 'read-back', epoch: found.epoch, commit: found.last?.number ?? 0, token: found.last?.token }
+      }
+      case 'apply':
+        this.#apply()
+        return undefined
+      case 'discard':
+        diagnose('task-fenced', { task: this.#task.id, epoch: this.#log?.epoch ?? 0 })
+        throw new FencedSignal()
+      default:
+        return undefined
+    }
+  }
+
+  #apply(): void {
+    const { outputs } = this
+    const { number, outputs: records, relayedTo } = this.#pending!
+    this.#foldedTo = relayedTo
+    const bytes = outputs.bytes
+    this.#committed.applied()
+    outputs.clear()
+    if (this.#runtime.store.outputs === 'relay') this.#relay(number, records)
+    diagnose('commit', {
+      task: this.#task.id,
+      commit: number,
+      records: this.#records,
+      outputs: records.length,
+      bytes,
+      milliseconds: this.#runtime.environment.monotonic() - this.#startedAt
+    })
+  }
+
+  // Step 6: with the stamps as committed. Any number of zombies may do the same: readers drop what they have seen.
+  #relay(commit: number, records: readonly OutgoingRecord[]): void {
+    if (records.length === 0) return
+    this.#lastOutputs = commit
+    const bytes = records.reduce((sum, record) => sum + (record.value?.byteLength ?? 0) + 128, 0)
+    this.#unsentBytes += bytes
+    const sent = this.#send(records)
+    this.#relaying = this.#relaying.then(async () => {
+      try {
+        await sent
+        this.#relayedTo = commit
+      } catch (error) {
+        this.#relayFailure ??= error
+      } finally {
+        this.#unsentBytes -= bytes
+      }
+    })
+    sent.catch(() => {}) // taken up above, in order
+  }
+
+  async #send(records: readonly OutgoingRecord[]): Promise<void> {
+    const bySender = new Map<Sender, OutgoingRecord[]>()
+    for (const record of records) {
+      const sender = this.#runtime.sender(record.topic)
+      const group = bySender.get(sender)
+      if (group) group.push(record)
+      else bySender.set(sender, [record])
+    }
+    await Promise.all([...bySender].map(([sender, group]) => sender.send(group)))
+  }
+
+  #dispatch(event: ProtocolEvent): ReturnType<typeof step>[1] {
+    const [state, effects] = step(this.#state, event)
+    this.#state = state
+    return effects
+  }
+
+  #retried<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {
+    const { adapter, environment } = this.#runtime
+    return withRetry({ adapter, environment, doing: `${doing} '${this.#task.id}'`, attempts: 20 }, call)
+  }
+}
+
+/** What cannot be mended by another life of the task. */
+export function isFatal(error: unknown): boolean {
+  return !(error instanceof FencedSignal) && !(StreamError.is(error) && error.retryable)
+}

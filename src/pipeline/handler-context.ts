@@ -1,0 +1,73 @@
+import type { Environment } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
+import type { StreamRecord } from '../core/record.ts'
+import { stateKey, type TaskState, type TimerEntry, type TimerQueue } from '../state/index.ts'
+import type { ProcessContext, Timeliness, Timers } from './definitions.ts'
+
+/** What is being worked on: a record or a timer. */
+type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position'> | TimerEntry
+
+/** The one context object of a task, pointed at each record in turn: nothing is made per record. */
+export class HandlerContext implements ProcessContext {
+  readonly task: string
+  readonly signal: AbortSignal
+  readonly timers: Timers
+  watermark: number = -Infinity
+  readonly #state: TaskState
+  readonly #queue: TimerQueue
+  readonly #environment: Environment
+  #key: Uint8Array | null = null
+  #origin: Origin | undefined
+
+  constructor(task: string, signal: AbortSignal, state: TaskState, queue: TimerQueue, environment: Environment) {
+    this.task = task
+    this.signal = signal
+    this.#state = state
+    this.#queue = queue
+    this.#environment = environment
+    this.timers = {
+      at: (time, name = '') => queue.set({ time: whole(time), name, key: this.#timerKey() }),
+      cancel: (time, name = '') => queue.cancel({ time: whole(time), name, key: this.#timerKey() })
+    }
+  }
+
+  get state(): ProcessContext['state'] {
+    return this.#state.handles as ProcessContext['state']
+  }
+
+  get idempotencyKey(): string {
+    const origin = this.#origin
+    if (origin === undefined) return this.task
+    if ('position' in origin) return `${origin.topic}/${origin.partition}/${origin.position}`
+    return `${this.task}/timer/${origin.time}/${origin.name}/${Buffer.from(origin.key, 'latin1').toString('hex')}`
+  }
+
+  get timeliness(): Timeliness {
+    const behind = this.watermark === Infinity ? 0 : this.#environment.now() - this.watermark
+    return { watermark: this.watermark, behind }
+  }
+
+  /** Points state, timers and idempotency key at the next piece of work, and forgets the undo logs. */
+  begin(key: Uint8Array | null, origin: Origin | undefined): void {
+    this.#key = key
+    this.#origin = origin
+    this.#state.begin(key)
+    this.#queue.begin()
+  }
+
+  rollback(): void {
+    this.#state.rollback()
+    this.#queue.rollback()
+  }
+
+  #timerKey(): string {
+    const key = stateKey(this.#key)
+    if (key !== null) return key
+    throw new StreamError('handler', 'a timer was set for a record without a key: give the topic a key codec and send keyed records')
+  }
+}
+
+function whole(time: number): number {
+  if (Number.isFinite(time)) return Math.trunc(time)
+  throw new StreamError('handler', `a timer must be set for a time in milliseconds, got ${time}`)
+}

@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto'
+import { uuidv7Bytes, type Environment } from '../core/environment.ts'
+import type { ProducerId } from '../core/stamp.ts'
+import type { TaskName } from '../exactly-once/index.ts'
+
+export function taskName(pipeline: string, stage: string, part: number | string, ordinal: number): TaskName {
+  return { id: `${pipeline}/${stage}/${part}`, pipeline, stage, ordinal }
+}
+
+/** The producer id of a task, for life: it can be announced by any worker, before the task has an owner. */
+export function durableProducer(task: TaskName): ProducerId {
+  return createHash('sha256').update(task.id).digest().toString('latin1', 0, 16)
+}
+
+/**
+ * The producer id of one life of a task whose outputs are sent before the commit: after a crash it may produce something
+ * else under the same sequence, which a reader must not take for a repeat.
+ */
+export function mortalProducer(environment: Environment): ProducerId {
+  return uuidv7Bytes(environment).toString('latin1')
+}
+
+export function groupName(pipeline: string, stage: string): string {
+  return `${pipeline}.${stage}`
+}

@@ -1,0 +1,34 @@
+export { pipeline, processor, sink, source } from './definitions.ts'
+export type {
+  EntryOf,
+  FailurePolicy,
+  FiredTimer,
+  Outputs,
+  Pipeline,
+  ProcessContext,
+  ProcessorOptions,
+  ProcessorStage,
+  RecordOf,
+  SinkContext,
+  SinkOptions,
+  SinkStage,
+  SourceContext,
+  SourceEntry,
+  SourceOptions,
+  SourceStage,
+  Stage,
+  Timeliness,
+  Timers,
+  Topics,
+  WatermarkClaim,
+  WriteFunction
+} from './definitions.ts'
+export { groupName } from './identity.ts'
+export { openStore, type ClientStore } from './open-store.ts'
+export { producerReports } from './producer-reports.ts'
+export { runPipeline, type RunHost } from './run.ts'
+export { defaultSettings, runSettings, type Guarantee, type RunOptions, type RunSettings } from './settings.ts'
+export type { OpenPlainWriter, OpenTransactionalWriter, PlainWriter, SinkWriter, TransactionalWriter } from './sink-writer.ts'
+export { ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+export { VitalsPublisher } from './vitals-publisher.ts'
+export { VitalsView } from './vitals-view.ts'

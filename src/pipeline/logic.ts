@@ -1,0 +1,31 @@
+import type { StreamRecord } from '../core/record.ts'
+import type { TaskLog } from '../exactly-once/index.ts'
+import type { FailurePolicy, FiredTimer, ProcessContext, ProcessorStage } from './definitions.ts'
+
+/** What a stage does with its records: the one thing in which processors and sinks differ. */
+export interface Logic {
+  process(record: StreamRecord, context: ProcessContext): unknown
+  fire(timer: FiredTimer<unknown>, context: ProcessContext): unknown
+  readonly onWatermark: ((watermark: number, context: ProcessContext) => unknown) | undefined
+  /** Before the append of a commit: sinks write here. */
+  beforeAppend?(log: TaskLog): Promise<void> | void
+  /** The commit took effect. */
+  applied?(): void
+  /** This life of the task is over; nothing of it must stay. */
+  discard?(): void
+}
+
+export function processorLogic(stage: ProcessorStage): Logic {
+  const { options } = stage
+  return {
+    process: (record, context) => options.process(record, context),
+    fire: (timer, context) => options.onTimer?.(timer, context),
+    onWatermark: options.onWatermark && ((watermark, context) => options.onWatermark!(watermark, context))
+  }
+}
+
+export type Policy = Required<FailurePolicy>
+
+export function policyOf(failure: FailurePolicy): Policy {
+  return { retries: failure.retries ?? 3, backoff: failure.backoff ?? { first: 100, most: 10_000 }, then: failure.then ?? 'park' }
+}

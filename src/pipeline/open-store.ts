@@ -1,0 +1,26 @@
+import { join } from 'node:path'
+import { StreamError } from '../core/errors.ts'
+import { MemoryStore, SqliteStore, type CommitStore, type LeaseStore } from '../exactly-once/index.ts'
+import type { AnyAdapter } from '../spec/index.ts'
+
+/** A store that a client can use by itself: it commits, and it holds leases. */
+export type ClientStore = CommitStore & LeaseStore
+
+/**
+ * Opens the store of a client. Default: beside the data of a `file:` broker, so that they live and die together; in memory
+ * where every broker is; else in `./.tidemark/`. Errors: `bad-config`, `corrupt`.
+ */
+export async function openStore(given: string | ClientStore | undefined, brokers: ReadonlyMap<string, AnyAdapter>): Promise<ClientStore> {
+  if (typeof given === 'object') return given
+  if (given === 'memory:') return new MemoryStore()
+  const path = given === undefined ? defaultPath(brokers) : /^sqlite:(.+)$/.exec(given)?.[1]
+  if (path === undefined) throw new StreamError('bad-config', `store '${given}' is none: use 'sqlite:<file>', 'broker', 'memory:' or a store`)
+  return path === null ? new MemoryStore() : SqliteStore.open(path)
+}
+
+function defaultPath(brokers: ReadonlyMap<string, AnyAdapter>): string | null {
+  const all = [...brokers.values()]
+  if (all.every(({ capabilities }) => capabilities.scope === 'process')) return null
+  const embedded = all.find(({ name }) => name === 'file')
+  return embedded ? join(embedded.location.replace(/^file:/, ''), 'commits.db') : join('.tidemark', 'commits.db')
+}

@@ -1,0 +1,125 @@
+import { encodeEntry, type BoundTopic } from '../broker/index.ts'
+import { StreamError } from '../core/errors.ts'
+import type { Entry, OutgoingRecord } from '../core/record.ts'
+import { encodeStamp, type ProducerId } from '../core/stamp.ts'
+
+/** Sequences per topic and partition, as the head of a commit keeps them. */
+export type Sequences = Readonly<Record<string, Readonly<Record<string, number>>>>
+
+interface Lane {
+  readonly bound: BoundTopic
+  /** Last sequence given out, per partition. */
+  readonly sequences: number[]
+  /** Watermark last put into a stamp, per partition. */
+  readonly promised: number[]
+}
+
+/** An entry of a stage with several outputs names its topic. */
+type TaggedEntry = Entry & { readonly topic?: string }
+
+/**
+ * What a task has produced since its last commit: encoded, partitioned, and stamped with dense sequences. All of it goes
+ * with the commit, or none; identity is given here, inside the commit, and never again (law 3).
+ */
+export class OutputBuffer {
+  /** What the task promises for everything that follows, ms. Raised by the task, monotone. */
+  watermark: number = -Infinity
+  records: OutgoingRecord[] = []
+  bytes = 0
+  readonly #producer: ProducerId
+  readonly #lanes = new Map<string, Lane>()
+  readonly #only: Lane | undefined
+  #unkeyed = 0
+
+  constructor(producer: ProducerId, topics: readonly BoundTopic[], sequences: Sequences = {}) {
+    this.#producer = producer
+    for (const bound of topics) {
+      const last = Array.from({ length: bound.partitions }, (_, partition) => sequences[bound.topic.name]?.[partition] ?? 0)
+      this.#lanes.set(bound.topic.name, { bound, sequences: last, promised: last.map(() => -Infinity) })
+    }
+    this.#only = this.#lanes.size === 1 ? [...this.#lanes.values()][0] : undefined
+  }
+
+  /** Takes whatever a handler may return. Gives a promise only for an async iterable. */
+  collect(result: unknown, eventTime: number): Promise<void> | undefined {
+    if (result === undefined || result === null) return undefined
+    if (Array.isArray(result)) {
+      for (const entry of result) this.add(entry, eventTime)
+    } else if (typeof result === 'object' && Symbol.asyncIterator in result) {
+      return this.#collectAsync(result as AsyncIterable<Entry>, eventTime)
+    } else if (typeof result === 'object' && Symbol.iterator in result) {
+      for (const entry of result as Iterable<Entry>) this.add(entry, eventTime)
+    } else this.add(result as Entry, eventTime)
+    return undefined
+  }
+
+  /** Throws what `encodeEntry` throws; nothing of the entry is kept then. */
+  add(entry: TaggedEntry, eventTime: number): void {
+    const lane = this.#laneOf(entry)
+    const encoded = encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++)
+    const { partition } = encoded
+    const sequence = ++lane.sequences[partition]!
+    const promise = this.watermark
+    const rose = promise > lane.promised[partition]! && promise !== Infinity
+    if (rose) lane.promised[partition] = promise
+    const stamp = encodeStamp(this.#producer, sequence, encoded.eventTime, rose ? promise : undefined, encoded.eventTime < promise)
+    this.push({
+      topic: lane.bound.topic.name,
+      partition,
+      key: encoded.key,
+      value: encoded.value,
+      headers: encoded.headers,
+      stamp,
+      timestamp: encoded.eventTime
+    })
+  }
+
+  /** A record that is ready as it is: parked ones. */
+  push(record: OutgoingRecord): void {
+    this.records.push(record)
+    this.bytes += (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 128
+  }
+
+  /** For taking back what a failed attempt produced. */
+  mark(): number {
+    return this.records.length
+  }
+
+  rollback(mark: number): void {
+    while (this.records.length > mark) {
+      const record = this.records.pop()!
+      const lane = this.#lanes.get(record.topic)
+      if (lane && record.stamp) {
+        lane.sequences[record.partition]!--
+        // The stamp that carried the promise is gone: the next one must carry it.
+        lane.promised[record.partition] = -Infinity
+      }
+    }
+  }
+
+  /** The commit took effect: start anew. */
+  clear(): void {
+    this.records = []
+    this.bytes = 0
+  }
+
+  sequences(): Record<string, Record<string, number>> {
+    const all: Record<string, Record<string, number>> = {}
+    for (const [topic, lane] of this.#lanes)
+      all[topic] = Object.fromEntries(lane.sequences.flatMap((last, partition) => (last > 0 ? [[partition, last]] : [])))
+    return all
+  }
+
+  async #collectAsync(entries: AsyncIterable<Entry>, eventTime: number): Promise<void> {
+    for await (const entry of entries) this.add(entry, eventTime)
+  }
+
+  #laneOf(entry: TaggedEntry): Lane {
+    if (typeof entry !== 'object' || entry === null)
+      throw new StreamError('bad-record', `a handler must return entries ({ key, value }), not ${typeof entry}`)
+    const lane = entry.topic === undefined ? this.#only : this.#lanes.get(entry.topic)
+    if (lane) return lane
+    const known = [...this.#lanes.keys()].join(', ') || 'none: give the stage a `to`'
+    throw new StreamError('bad-record', `an output names topic '${String(entry.topic)}'; topics of this stage: ${known}`)
+  }
+}

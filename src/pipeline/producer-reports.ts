@@ -1,0 +1,41 @@
+import type { BoundTopic, ProducerReports } from '../broker/index.ts'
+import type { Environment } from '../core/environment.ts'
+import { noCounts, vitalsTopic, type VitalsState } from '../watermark/index.ts'
+import { ensureTopic } from './topics.ts'
+import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
+
+/** Lets a plain producer tell readers how far it has come: it joins, reports each second, and says goodbye. */
+export async function producerReports(bound: BoundTopic, environment: Environment, interval: number): Promise<ProducerReports> {
+  const { adapter, topic } = bound
+  await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+  const publisher = new VitalsPublisher(adapter, environment, interval)
+  let id = ''
+  let current = -Infinity
+  const report = (state: VitalsState, watermark: number, last: ReadonlyMap<number, number>): VitalsReport => {
+    const emitted = [...last.values()].reduce((sum, sequence) => sum + sequence, 0)
+    const outputs = new Map([[topic.name, { watermark, last: new Map(last) }]])
+    const task = `producer/${Buffer.from(id, 'latin1').toString('hex')}`
+    return { producer: id, task, durable: false, state, watermark: current, outputs, counts: { ...noCounts, emitted } }
+  }
+  let due = false
+  return {
+    async join(producer) {
+      id = producer
+      await publisher.announce([report('joining', -Infinity, new Map())])
+    },
+    progress(watermark, last) {
+      current = watermark
+      // One report per interval is enough; what it says is read when it is made.
+      if (due) return
+      due = true
+      environment.timer(interval / 4, () => {
+        due = false
+        publisher.report(report('active', current, last))
+      }, true)
+    },
+    async close(last) {
+      publisher.report(report('closing', Infinity, last))
+      await publisher.close()
+    }
+  }
+}

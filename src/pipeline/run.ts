@@ -1,0 +1,231 @@
+import { parkedTopic, Sender, type BoundTopic } from '../broker/index.ts'
+import { deadlineIn } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
+import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
+import type { AnyAdapter } from '../spec/index.ts'
+import { noCounts, vitalsTopic } from '../watermark/index.ts'
+import type { Pipeline, ProcessorStage, SinkStage, SourceStage, Stage } from './definitions.ts'
+import { durableProducer, taskName } from './identity.ts'
+import { policyOf, processorLogic } from './logic.ts'
+import type { ClientStore } from './open-store.ts'
+import type { RunSettings } from './settings.ts'
+import { openSink, type OpenSink } from './sink-logic.ts'
+import { SourceStageRunner } from './source-stage-runner.ts'
+import { StageRunner } from './stage-runner.ts'
+import type { StageRuntime } from './stage-runtime.ts'
+import { ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
+import { VitalsView } from './vitals-view.ts'
+
+/** What a client gives to a run. */
+export interface RunHost extends TopicResolver {
+  /** `either`: in the broker where a stage stays on one cluster with transactions, else in the store. */
+  readonly commitIn: 'broker' | 'store' | 'either'
+  /** The store of the client, opened when it is first needed: leases of sources, and commits. */
+  openStore(): Promise<ClientStore>
+}
+
+interface Runner {
+  run(): Promise<void>
+  stop(): void
+}
+
+/**
+ * Runs a pipeline at this worker until it is stopped, fails, or has come to the end of its sources. The one place where
+ * the parts are put together: reader -> input -> process -> outputs -> commit, a runner per stage.
+ */
+export async function runPipeline(host: RunHost, pipeline: Pipeline, settings: RunSettings, signal?: AbortSignal): Promise<void> {
+  const run = new Run(host, pipeline, settings)
+  try {
+    await run.start()
+    await run.finish(signal)
+  } finally {
+    await run.close()
+  }
+}
+
+class Run {
+  readonly #host: RunHost
+  readonly #pipeline: Pipeline
+  readonly #settings: RunSettings
+  readonly #topics = new Map<string, BoundTopic>()
+  readonly #senders = new Map<AnyAdapter, Sender>()
+  readonly #publishers = new Map<AnyAdapter, VitalsPublisher>()
+  readonly #views = new Map<AnyAdapter, VitalsView>()
+  readonly #sinks: OpenSink[] = []
+  readonly #runners: Runner[] = []
+
+  constructor(host: RunHost, pipeline: Pipeline, settings: RunSettings) {
+    this.#host = host
+    this.#pipeline = pipeline
+    this.#settings = settings
+  }
+
+  /** Checks everything, creates what is missing, announces the tasks; nothing is read or written before this is done. */
+  async start(): Promise<void> {
+    for (const stage of this.#pipeline.stages) {
+      for (const topic of [...stage.from, ...stage.to]) {
+        const known = this.#topics.get(topic.name)
+        if (known && known.topic !== topic)
+          throw new StreamError('bad-config', `pipeline '${this.#pipeline.name}' has two different definitions of topic '${topic.name}': share one`)
+        if (!known) this.#topics.set(topic.name, await resolveTopic(this.#host, topic))
+      }
+    }
+    const stages: (() => Promise<Runner>)[] = []
+    for (const stage of this.#pipeline.stages) stages.push(await this.#prepare(stage))
+    // Every view was opened and every task announced before the first of them starts.
+    for (const start of stages) this.#runners.push(await start())
+  }
+
+  /** Resolves after a clean end; rejects with the first fatal error, after the other stages have drained. */
+  async finish(signal?: AbortSignal): Promise<void> {
+    let failure: unknown
+    const stop = (): void => {
+      for (const runner of this.#runners) runner.stop()
+    }
+    if (signal?.aborted) stop()
+    signal?.addEventListener('abort', stop, { once: true })
+    const ended = this.#runners.map(runner =>
+      runner.run().catch(error => {
+        failure ??= error
+        stop()
+      })
+    )
+    await Promise.all(ended)
+    signal?.removeEventListener('abort', stop)
+    if (failure) throw failure
+  }
+
+  async close(): Promise<void> {
+    for (const publisher of this.#publishers.values()) await publisher.close()
+    for (const view of this.#views.values()) await view.close()
+    const impatient = new AbortController()
+    const deadline = deadlineIn(this.#host.environment, this.#settings.drainTimeout)
+    void deadline.reached.then(() => impatient.abort())
+    for (const sender of this.#senders.values()) await sender.close(impatient.signal)
+    deadline.cancel()
+    for (const sink of this.#sinks) await sink.close()
+  }
+
+  async #prepare(stage: Stage): Promise<() => Promise<Runner>> {
+    const bound = (topics: Stage['from']): BoundTopic[] => topics.map(topic => this.#topics.get(topic.name)!)
+    const from = bound(stage.from)
+    const to = bound(stage.to)
+    const adapter = oneBroker(stage, from) ?? to[0]!.adapter
+    if (stage.kind !== 'source' && !adapter.logReader)
+      throw new StreamError('unsupported', `stage '${stage.name}': reading from '${adapter.name}' in a pipeline needs consumer groups, which it does not have`)
+    const splits = stage.kind === 'source' ? await (stage.options.splits?.() ?? ['main']) : []
+    const tasks = stage.kind === 'source' ? splits.length : coPartitioned(stage, from)
+    for (const input of from) if (policyOf(stage.failure).then === 'park') await ensureParked(input, this.#host.environment)
+
+    const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
+    if (sink) this.#sinks.push(sink)
+    const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
+    const reportsTo = to[0]?.adapter ?? adapter
+    const publisher = await this.#publisher(reportsTo)
+    const shared = {
+      pipeline: this.#pipeline.name,
+      environment: this.#host.environment,
+      settings: this.#settings,
+      from,
+      to,
+      adapter,
+      tasks,
+      sender: (topic: string) => this.#sender(topic),
+      vitals: publisher,
+      view: await this.#view(adapter),
+      peers: await this.#view(reportsTo)
+    }
+    if (store === 'group' || store.outputs === 'before') {
+      // Identities of this life only: each task announces itself.
+    } else await publisher.announce(this.#announcements(stage, splits, tasks))
+
+    if (stage.kind === 'source') {
+      const leases = await this.#host.openStore()
+      const runtime: StageRuntime<SourceStage> = { ...shared, stage, store: store as CommitStore }
+      return async () => new SourceStageRunner(runtime, leases, splits)
+    }
+    const typed = { ...shared, stage: stage as ProcessorStage | SinkStage, store }
+    return async () => new StageRunner(typed, () => (sink ? sink.logic() : processorLogic(stage as ProcessorStage)))
+  }
+
+  /** All tasks of a stage exist from its start: scaling and crashes change who runs them, not who they are. */
+  #announcements(stage: Stage, splits: readonly string[], tasks: number): VitalsReport[] {
+    const parts = stage.kind === 'source' ? splits : Array.from({ length: tasks }, (_, partition) => partition)
+    return parts.map((part, ordinal) => {
+      const task = taskName(this.#pipeline.name, stage.name, part, ordinal)
+      const outputs = new Map(stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }]))
+      const producer = durableProducer(task)
+      return { producer, task: task.id, durable: true, state: 'joining', watermark: -Infinity, outputs, counts: noCounts }
+    })
+  }
+
+  async #storeFor(stage: Stage, adapter: AnyAdapter, topics: readonly BoundTopic[], tasks: number): Promise<CommitStore | 'group'> {
+    const atLeastOnce = this.#settings.guarantee === 'at-least-once'
+    const stateful = stage.kind === 'source' || (stage.kind === 'processor' && (Object.keys(stage.state).length > 0 || stage.options.onTimer))
+    if (atLeastOnce && !stateful) return 'group'
+    const store = await this.#exactStore(stage, adapter, topics, tasks)
+    return atLeastOnce ? new OutputsFirst(store) : store
+  }
+
+  /** The broker's own transactions where everything is on one cluster that has them, else the store of the client. */
+  async #exactStore(stage: Stage, adapter: AnyAdapter, topics: readonly BoundTopic[], tasks: number): Promise<CommitStore> {
+    const { commitIn, environment } = this.#host
+    if (commitIn === 'store') return this.#host.openStore()
+    const oneCluster = topics.every(bound => bound.adapter === adapter) && adapter.capabilities.transactions
+    // A broker inside this process gains nothing by its transactions over a store inside this process.
+    const wanted = commitIn === 'broker' || adapter.capabilities.scope === 'network'
+    if (!oneCluster || !wanted) {
+      if (commitIn === 'broker')
+        throw new StreamError('unsupported', `stage '${stage.name}' cannot commit in its broker: that takes transactions, and all its topics on one cluster; leave \`store\` out to commit to a database`)
+      return this.#host.openStore()
+    }
+    const partitions = stage.kind === 'source' ? 4 : tasks
+    const topic = changelogTopic(this.#pipeline.name, stage.name)
+    await ensureTopic(adapter, environment, { topic, partitions, compacted: true })
+    return new BrokerStore(adapter, partitions)
+  }
+
+  #sender(topic: string): Sender {
+    const adapter = (this.#topics.get(topic) ?? this.#parkedOrigin(topic)).adapter
+    let sender = this.#senders.get(adapter)
+    if (!sender) this.#senders.set(adapter, (sender = new Sender(adapter, this.#host.environment)))
+    return sender
+  }
+
+  #parkedOrigin(topic: string): BoundTopic {
+    for (const bound of this.#topics.values()) if (parkedTopic(bound.topic.name) === topic) return bound
+    throw new StreamError('internal', `nothing is known of topic '${topic}'`)
+  }
+
+  async #publisher(adapter: AnyAdapter): Promise<VitalsPublisher> {
+    let publisher = this.#publishers.get(adapter)
+    if (publisher) return publisher
+    const { environment } = this.#host
+    await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+    this.#publishers.set(adapter, (publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval)))
+    return publisher
+  }
+
+  async #view(adapter: AnyAdapter): Promise<VitalsView> {
+    let view = this.#views.get(adapter)
+    if (view) return view
+    await this.#publisher(adapter)
+    this.#views.set(adapter, (view = new VitalsView(adapter, this.#host.environment)))
+    await view.open()
+    return view
+  }
+}
+
+function oneBroker(stage: Stage, from: readonly BoundTopic[]): AnyAdapter | undefined {
+  const brokers = new Set(from.map(bound => bound.adapter))
+  if (brokers.size <= 1) return from[0]?.adapter
+  throw new StreamError('unsupported', `stage '${stage.name}' reads topics on several brokers: bring them to one first, with a stage that copies`)
+}
+
+function coPartitioned(stage: Stage, from: readonly BoundTopic[]): number {
+  const counts = new Set(from.map(bound => bound.partitions))
+  if (counts.size === 1) return from[0]!.partitions
+  const all = from.map(bound => `${bound.topic.name} has ${bound.partitions}`).join(', ')
+  throw new StreamError('bad-config', `stage '${stage.name}' reads topics with different partition counts (${all}): task i reads partition i of each. Repartition one through a topic of the same count`)
+}

@@ -1,0 +1,29 @@
+import type { CommitStore, TaskLog } from '../exactly-once/index.ts'
+import type { SinkContext } from './definitions.ts'
+
+/** What a destination promises; visible in the type of the writer. */
+export type SinkWriter<Item> = TransactionalWriter<Item> | PlainWriter<Item>
+
+/** Rows, position and epoch in one transaction of the destination, which is then the commit point: exact. */
+export interface TransactionalWriter<Item> {
+  readonly grade: 'transactional'
+  open(): Promise<OpenTransactionalWriter<Item>>
+}
+
+export interface OpenTransactionalWriter<Item> {
+  readonly store: CommitStore
+  /** Directly before `log.append`: the records belong to the transaction of that append. */
+  stage(log: TaskLog, records: readonly Item[]): void
+  close(): Promise<void>
+}
+
+/** `idempotent`: writing a record twice leaves what writing it once does. Then the effect is exact, too. */
+export interface PlainWriter<Item> {
+  readonly grade: 'idempotent' | 'at-least-once'
+  open(): Promise<OpenPlainWriter<Item>>
+}
+
+export interface OpenPlainWriter<Item> {
+  write(records: readonly Item[], context: SinkContext): void | Promise<void>
+  close(): Promise<void>
+}

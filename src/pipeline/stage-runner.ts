@@ -1,0 +1,213 @@
+import { classified, delayOf, hasCode, withRetry } from '../broker/index.ts'
+import { diagnose } from '../core/diagnostics.ts'
+import { deadlineIn, sleep } from '../core/environment.ts'
+import type { Position } from '../core/record.ts'
+import { GroupStore, type CommitStore } from '../exactly-once/index.ts'
+import type { LogEvent, LogReader, PartitionsRevoked, StartAt, TopicPartition } from '../spec/index.ts'
+import type { ProcessorStage, SinkStage } from './definitions.ts'
+import { groupName, taskName } from './identity.ts'
+import type { Logic } from './logic.ts'
+import type { StageRuntime } from './stage-runtime.ts'
+import { endTask, TaskRunner, type ReaderControl } from './task-runner.ts'
+
+type Runtime = StageRuntime<ProcessorStage | SinkStage>
+
+/** `group`: no store; a task commits by the group commit of the stage's own reader. */
+export type StageRunnerRuntime = Omit<Runtime, 'store'> & { readonly store: CommitStore | 'group' }
+
+/** How often the group is told what is processed, where a store holds the truth: for the user's own tools, ms. */
+const reportInterval = 1_000
+
+/**
+ * One processor or sink at this worker: a member of the stage's consumer group that hands partitions to tasks. Only this
+ * loop talks to the reader, so that nothing happens to it while it is receiving.
+ */
+export class StageRunner {
+  readonly #base: StageRunnerRuntime
+  readonly #logic: () => Logic
+  readonly #tasks = new Map<number, TaskRunner>()
+  /** Partitions of an index that have arrived, until all topics have sent theirs. */
+  readonly #arriving = new Map<number, Set<string>>()
+  readonly #fatal: (error: unknown) => void
+  readonly #stop = new AbortController()
+  #reader: LogReader | undefined
+  #runtime: Runtime | undefined
+  #draining = false
+  #interrupt: AbortController | undefined
+  #requests: (() => Promise<void>)[] = []
+  #processed = new Map<string, TopicPartition & { readonly position: Position }>()
+  #reportedAt = 0
+  #failure: unknown
+
+  constructor(runtime: StageRunnerRuntime, logic: () => Logic) {
+    this.#base = runtime
+    this.#logic = logic
+    this.#fatal = error => {
+      this.#failure ??= error
+      this.#stop.abort()
+      this.#interrupt?.abort()
+    }
+  }
+
+  /** Takes no more records, drains, leaves the group; `run` then resolves. */
+  stop(): void {
+    this.#stop.abort()
+    this.#interrupt?.abort()
+  }
+
+  /** Resolves when stopped and drained, or when every input has ended; rejects with the first fatal error. */
+  async run(): Promise<void> {
+    const { environment, adapter, from } = this.#base
+    const { signal } = this.#stop
+    for (let attempt = 0; !signal.aborted; ) {
+      try {
+        if (!this.#reader) await this.#open(signal)
+        await this.#turn()
+        attempt = 0
+        if (this.#isFinished()) break
+      } catch (thrown) {
+        if (signal.aborted) break
+        if (hasCode(thrown, 'aborted')) continue
+        const topics = from.map(({ topic }) => topic.name)
+        const error = classified(adapter, thrown, `reading ${topics.join(', ')}`)
+        if (!error.retryable) {
+          this.#failure ??= error
+          break
+        }
+        diagnose('receive-retried', { topics, attempt: ++attempt, error })
+        await this.#lose()
+        await sleep(environment, delayOf({ first: 100, most: 5_000 }, attempt, environment), signal).catch(() => {})
+      }
+    }
+    await this.#drain()
+    if (this.#failure) throw this.#failure
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const { adapter, environment, pipeline, stage, from, settings, store } = this.#base
+    this.#reader = await withRetry({ adapter, environment, doing: `joining the group of stage '${stage.name}'`, signal }, () =>
+      adapter.logReader!({
+        group: groupName(pipeline, stage.name),
+        topics: from.map(({ topic }) => topic.name),
+        sessionTimeout: settings.sessionTimeout,
+        maxBytes: settings.maxBufferedBytes
+      })
+    )
+    this.#runtime = { ...this.#base, store: store === 'group' ? new GroupStore(this.#reader, adapter.location) : store }
+  }
+
+  /** One round: what the tasks asked for, then what the broker has. */
+  async #turn(): Promise<void> {
+    const reader = this.#reader!
+    for (const request of this.#requests.splice(0)) await request()
+    this.#report(reader)
+    this.#interrupt = new AbortController()
+    if (this.#requests.length > 0 || this.#stop.signal.aborted) this.#interrupt.abort()
+    let events: readonly LogEvent[]
+    try {
+      events = await reader.receive({ wait: 500, signal: this.#interrupt.signal })
+    } finally {
+      this.#interrupt = undefined
+    }
+    for (const event of events) {
+      if (event.kind === 'records') this.#tasks.get(event.partition)?.push(event)
+      else if (event.kind === 'partitions-assigned') this.#assign(event.partitions)
+      else void this.#revoke(event)
+    }
+  }
+
+  #assign(partitions: readonly TopicPartition[]): void {
+    for (const { topic, partition } of partitions) {
+      const arrived = this.#arriving.get(partition) ?? new Set()
+      this.#arriving.set(partition, arrived.add(topic))
+      if (arrived.size < this.#base.from.length) continue
+      this.#arriving.delete(partition)
+      const { pipeline, stage } = this.#base
+      const before = this.#tasks.get(partition)
+      before?.abandon()
+      const task = new TaskRunner(this.#runtime!, taskName(pipeline, stage.name, partition, partition), this.#logic(), this.#control())
+      this.#tasks.set(partition, task)
+      task.ended.catch(this.#fatal)
+    }
+  }
+
+  async #revoke(event: PartitionsRevoked): Promise<void> {
+    const { environment } = this.#base
+    const left = event.deadline === 0 ? 0 : event.deadline - environment.monotonic()
+    const deadline = deadlineIn(environment, left)
+    const partitions = new Set(event.partitions.map(({ partition }) => partition))
+    const ending = [...partitions].flatMap(partition => {
+      const task = this.#tasks.get(partition)
+      this.#tasks.delete(partition)
+      this.#arriving.delete(partition)
+      return task ? [task] : []
+    })
+    if (left <= 0) for (const task of ending) task.abandon()
+    await Promise.all(ending.map(task => endTask(task, deadline.reached))).catch(this.#fatal)
+    deadline.cancel()
+    event.release()
+  }
+
+  #control(): ReaderControl {
+    return {
+      seek: (place: TopicPartition, at: StartAt | 'committed') =>
+        new Promise((resolve, reject) => {
+          const request = (): Promise<void> => this.#reader!.seek(place, at).then(resolve, reject)
+          if (this.#draining) return void request()
+          this.#requests.push(request)
+          this.#interrupt?.abort()
+        }),
+      pause: place => this.#reader?.pause([place]),
+      resume: place => this.#reader?.resume([place]),
+      processed: positions => {
+        for (const position of positions) this.#processed.set(`${position.partition} ${position.topic}`, position)
+      }
+    }
+  }
+
+  #report(reader: LogReader): void {
+    const now = this.#base.environment.monotonic()
+    if (this.#processed.size === 0 || now - this.#reportedAt < reportInterval) return
+    this.#reportedAt = now
+    const positions = [...this.#processed.values()]
+    this.#processed.clear()
+    reader.commit(positions).catch(() => {}) // a courtesy: the truth is in the store
+  }
+
+  /** Every task of the stage, here or elsewhere, has come to the end of its inputs. */
+  #isFinished(): boolean {
+    const { pipeline, stage, tasks, peers } = this.#base
+    for (const task of this.#tasks.values()) if (!task.finished) return false
+    for (let partition = 0; partition < tasks; partition++) {
+      if (this.#tasks.has(partition)) continue
+      if (peers.tasks.get(taskName(pipeline, stage.name, partition, partition).id)?.state !== 'closing') return false
+    }
+    return true
+  }
+
+  /** The connection is gone, and with it the assignment. */
+  async #lose(): Promise<void> {
+    const reader = this.#reader
+    this.#reader = undefined
+    for (const task of this.#tasks.values()) task.abandon()
+    this.#requests = []
+    await Promise.all([...this.#tasks.values()].map(task => task.ended.catch(() => {})))
+    this.#tasks.clear()
+    this.#arriving.clear()
+    await reader?.close().catch(() => {})
+  }
+
+  async #drain(): Promise<void> {
+    const { environment, settings } = this.#base
+    // The loop that served them has ended: from here on a seek is carried out where it is asked for.
+    this.#draining = true
+    for (const request of this.#requests.splice(0)) await request()
+    const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
+    await Promise.all([...this.#tasks.values()].map(task => endTask(task, deadline.reached))).catch(error => (this.#failure ??= error))
+    deadline.cancel()
+    const positions = [...this.#processed.values()]
+    if (this.#reader && positions.length > 0) await this.#reader.commit(positions).catch(() => {})
+    await this.#reader?.close().catch(() => {})
+    this.#reader = undefined
+  }
+}

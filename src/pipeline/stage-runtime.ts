@@ -1,0 +1,31 @@
+import type { BoundTopic, Sender } from '../broker/index.ts'
+import type { Environment } from '../core/environment.ts'
+import type { AnyAdapter } from '../spec/index.ts'
+import type { CommitStore } from '../exactly-once/index.ts'
+import type { Stage } from './definitions.ts'
+import type { RunSettings } from './settings.ts'
+import type { VitalsPublisher } from './vitals-publisher.ts'
+import type { VitalsView } from './vitals-view.ts'
+
+/** Everything that the tasks of one stage share in one run. */
+export interface StageRuntime<Kind extends Stage = Stage> {
+  readonly pipeline: string
+  readonly stage: Kind
+  readonly environment: Environment
+  readonly settings: RunSettings
+  /** Bound topics, in the order of the definition. */
+  readonly from: readonly BoundTopic[]
+  readonly to: readonly BoundTopic[]
+  /** The broker of the inputs; of a source, that of its first output. */
+  readonly adapter: AnyAdapter
+  /** Tasks of the stage; of a source, splits. */
+  readonly tasks: number
+  readonly store: CommitStore
+  /** The sender for a topic: one per broker and run. */
+  sender(topic: string): Sender
+  readonly vitals: VitalsPublisher
+  /** What the producers of the inputs report. */
+  readonly view: VitalsView
+  /** What the tasks of this very stage report, on this worker and on others. */
+  readonly peers: VitalsView
+}

@@ -1,0 +1,315 @@
+import { decodePart, eventTimeOf, park, parkedTopic, prepareBatch, type BoundTopic } from '../broker/index.ts'
+import { diagnose } from '../core/diagnostics.ts'
+import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
+import type { ProducerId, Stamp } from '../core/stamp.ts'
+import type { Head, TaskLog, TaskName } from '../exactly-once/index.ts'
+import type { StartAt, TopicPartition } from '../spec/index.ts'
+import { TaskState, TimerQueue, timerSlot, type StateRow } from '../state/index.ts'
+import { noCounts, toSnapshot, type Counts, type TrackerSnapshot } from '../watermark/index.ts'
+import { tryAgain } from './attempts.ts'
+import type { Committed } from './committer.ts'
+import type { ProcessorStage, SinkStage } from './definitions.ts'
+import { HandlerContext } from './handler-context.ts'
+import { PartitionInput, type InputBatch } from './input.ts'
+import { policyOf, type Logic, type Policy } from './logic.ts'
+import { OutputBuffer, type Sequences } from './outputs.ts'
+import type { StageRuntime } from './stage-runtime.ts'
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
+
+/**
+ * One life of one task of a processor or sink: takes records through decode, time and process, and gives the committer
+ * its snapshots. Synchronous as long as the handler is; knows nothing of stores, brokers and assignment.
+ */
+export class StreamTask implements Committed {
+  readonly inputs: PartitionInput[] = []
+  readonly counts: Mutable<Counts> = { ...noCounts }
+  outputs!: OutputBuffer
+  /** Watermark of the inputs: the least of their partitions. */
+  watermark: number = -Infinity
+  /** Records, timers or time since the last commit. */
+  dirty: boolean = false
+  /** Records since the last commit. */
+  uncommitted: number = 0
+  readonly #runtime: StageRuntime<ProcessorStage | SinkStage>
+  readonly #name: TaskName
+  readonly #partition: number
+  readonly #producer: ProducerId
+  readonly #logic: Logic
+  readonly #policy: Policy
+  readonly #state: TaskState
+  readonly #timers = new TimerQueue()
+  readonly #context: HandlerContext
+  readonly #signal: AbortSignal
+
+  constructor(
+    runtime: StageRuntime<ProcessorStage | SinkStage>,
+    name: TaskName,
+    partition: number,
+    producer: ProducerId,
+    logic: Logic,
+    signal: AbortSignal
+  ) {
+    this.#runtime = runtime
+    this.#name = name
+    this.#partition = partition
+    this.#producer = producer
+    this.#logic = logic
+    this.#policy = policyOf(runtime.stage.failure)
+    this.#signal = signal
+    this.#state = new TaskState(runtime.stage.kind === 'processor' ? runtime.stage.state : {})
+    this.#context = new HandlerContext(name.id, signal, this.#state, this.#timers, runtime.environment)
+  }
+
+  // ---- Committed -------------------------------------------------------------------------------------------------
+
+  recover(head: Head | undefined, rows: Iterable<StateRow>): OutputBuffer {
+    for (const row of rows) {
+      if (row.slot === timerSlot) this.#timers.load(row)
+      else this.#state.load(row)
+    }
+    for (const bound of this.#runtime.from) {
+      const { name } = bound.topic
+      const snapshot = head?.trackers[name] as TrackerSnapshot | undefined
+      this.inputs.push(new PartitionInput(bound, this.#partition, this.#runtime.view.topic(name), head?.positions[name], snapshot))
+    }
+    Object.assign(this.counts, head?.counts)
+    // Outputs sent before the commit have an identity of this life only: their sequences start anew.
+    const sequences = this.#runtime.store.outputs === 'before' ? {} : (head?.sequences as Sequences | undefined)
+    this.outputs = new OutputBuffer(this.#producer, this.#runtime.to, sequences)
+    this.watermark = this.#inputWatermark()
+    this.outputs.watermark = this.#context.watermark = this.watermark
+    return this.outputs
+  }
+
+  snapshot(): ReturnType<Committed['snapshot']> {
+    const trackers: Record<string, unknown> = {}
+    for (const { bound, tracker } of this.inputs) trackers[bound.topic.name] = tracker.snapshot()
+    const positions = this.positions()
+    const head: Head = {
+      positions: Object.fromEntries(positions.map(({ topic, position }) => [topic, position])),
+      trackers,
+      sequences: this.outputs.sequences(),
+      watermark: toSnapshot(this.watermark),
+      counts: { ...this.counts, emitted: this.counts.emitted + this.outputs.records.length }
+    }
+    return { head, state: [...this.#state.changes(), ...this.#timers.changes()], positions }
+  }
+
+  /** Last processed, per topic. */
+  positions(): (TopicPartition & { readonly position: Position })[] {
+    return this.inputs.flatMap(({ bound, partition, position }) =>
+      position === undefined ? [] : [{ topic: bound.topic.name, partition, position }]
+    )
+  }
+
+  applied(): void {
+    this.counts.emitted += this.outputs.records.length
+    this.#state.committed()
+    this.#timers.committed()
+    this.#logic.applied?.()
+    this.dirty = false
+    this.uncommitted = 0
+  }
+
+  beforeAppend(log: TaskLog): Promise<void> | void {
+    return this.#logic.beforeAppend?.(log)
+  }
+
+  /** Where an input goes on: after its committed position, else where the group stood. */
+  startOf(input: PartitionInput): StartAt | 'committed' {
+    return input.position === undefined ? 'committed' : { after: input.position }
+  }
+
+  // ---- records ---------------------------------------------------------------------------------------------------
+
+  /** Processes one batch of one input. `pause` is asked after each record: true ends early, the rest comes back. */
+  async process(input: PartitionInput, batch: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
+    if (input.hasStranger(batch)) {
+      // All tasks of a stage are announced before its first record: one look is enough (protocol H6).
+      await this.#runtime.view.refresh()
+      input.learn()
+    }
+    const prepared = prepareBatch(input.bound, batch.records)
+    if (prepared) await prepared
+    const { records, stamps } = batch
+    for (let index = 0; index < records.length; index++) {
+      const pending = this.#one(input, records[index]!, stamps[index])
+      if (pending) await pending
+      if (enough() && index + 1 < records.length) return { records: records.slice(index + 1), stamps: stamps.slice(index + 1) }
+    }
+    return undefined
+  }
+
+  /** Takes in news of the producers; fires timers if time went on. */
+  async learn(): Promise<void> {
+    let rose = false
+    for (const input of this.inputs) rose = input.learn() || rose
+    if (rose) await this.#advance()
+  }
+
+  /** Processes one record. A promise only where the handler is asynchronous or failed. */
+  #one(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): Promise<void> | undefined {
+    this.dirty = true
+    this.uncommitted++
+    if (stamp !== undefined && stamp.sequence > 0 && this.#seen(input, raw, stamp)) {
+      input.position = raw.position
+      return undefined
+    }
+    let record: StreamRecord
+    const mark = this.outputs.mark()
+    try {
+      record = this.#decode(input, raw, stamp)
+    } catch (error) {
+      return this.#failed(input, raw, stamp, mark, error, () => this.#decode(input, raw, stamp))
+    }
+    const attempt = (): Promise<void> | undefined => {
+      this.#context.begin(raw.key, record)
+      const result = this.#logic.process(record, this.#context)
+      if (result === undefined) return undefined
+      if (isPromise(result)) return result.then(outputs => this.outputs.collect(outputs, record.eventTime))
+      return this.outputs.collect(result, record.eventTime)
+    }
+    try {
+      const pending = attempt()
+      if (pending)
+        return pending.then(
+          () => this.#settle(input, raw, stamp, record),
+          error => this.#failed(input, raw, stamp, mark, error, attempt, record)
+        )
+    } catch (error) {
+      return this.#failed(input, raw, stamp, mark, error, attempt, record)
+    }
+    return this.#settle(input, raw, stamp, record)
+  }
+
+  #decode(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
+    const { bound, partition, tracker } = input
+    const key = decodePart(bound, 'key', raw.key)
+    const value = decodePart(bound, 'value', raw.value)
+    const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
+    const late = eventTime < tracker.watermark || stamp?.late === true
+    return { topic: bound.topic.name, partition, position: raw.position, key, value, headers: raw.headers, eventTime, late }
+  }
+
+  /** Step 4: a repeat is dropped and acknowledged with the next commit; a hole on an ordered log is a loss, and told. */
+  #seen(input: PartitionInput, raw: RawRecord, stamp: Stamp): boolean {
+    const { tracker, bound, partition } = input
+    const verdict = tracker.judge(stamp)
+    if (verdict === 'new') return false
+    const place = { task: this.#name.id, topic: bound.topic.name, partition }
+    if (verdict === 'duplicate') {
+      this.counts.duplicates++
+      diagnose('record-duplicate', { ...place, position: raw.position })
+      return true
+    }
+    const from = tracker.expected(stamp.producer)
+    tracker.skipTo(stamp.producer, stamp.sequence - 1)
+    // A reader that starts behind the start of a producer has missed nothing.
+    if (from > 1 && !bound.adapter.capabilities.lossy.compaction) {
+      this.counts.lost += stamp.sequence - from
+      const producer = Buffer.from(stamp.producer, 'latin1').toString('hex')
+      diagnose('records-lost', { ...place, producer, from, to: stamp.sequence - 1 })
+    }
+    return false
+  }
+
+  /** The record is done: its position, its sequence, its time. */
+  #settle(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined, record: StreamRecord | undefined): Promise<void> | undefined {
+    if (record) {
+      this.counts.processed++
+      if (record.late) this.#late(record, input.tracker.watermark)
+    }
+    input.position = raw.position
+    const rose = stamp ? input.tracker.processed(stamp) : record !== undefined && input.tracker.processedForeign(record.eventTime)
+    return rose ? this.#advance() : undefined
+  }
+
+  #late(record: StreamRecord, watermark: number): void {
+    this.counts.late++
+    const { topic, partition, position, eventTime } = record
+    diagnose('record-late', { task: this.#name.id, topic, partition, position, behind: watermark - eventTime })
+  }
+
+  async #failed(
+    input: PartitionInput,
+    raw: RawRecord,
+    stamp: Stamp | undefined,
+    mark: number,
+    error: unknown,
+    attempt: () => unknown,
+    record?: StreamRecord
+  ): Promise<void> {
+    const place = { topic: input.bound.topic.name, partition: input.partition }
+    const { environment } = this.#runtime
+    const undo = (): void => {
+      this.#context.rollback()
+      this.outputs.rollback(mark)
+    }
+    undo()
+    const attempts = { task: this.#name.id, policy: this.#policy, environment, signal: this.#signal, place, record: raw }
+    const gaveUp = await tryAgain(attempts, error, async () => {
+      try {
+        await attempt()
+      } catch (thrown) {
+        undo()
+        throw thrown
+      }
+    })
+    if (gaveUp) {
+      this.outputs.push(park(place, raw, this.#name.id, gaveUp.error, gaveUp.attempts))
+      this.counts.parked++
+    }
+    await this.#settle(input, raw, stamp, gaveUp ? undefined : record)
+  }
+
+  // ---- time ------------------------------------------------------------------------------------------------------
+
+  #inputWatermark(): number {
+    let least = Infinity
+    for (const { tracker } of this.inputs) if (tracker.watermark < least) least = tracker.watermark
+    return least
+  }
+
+  /** Fires what is due, earliest first, then raises the task's own promise. Synchronous as long as the handlers are. */
+  #advance(): Promise<void> | undefined {
+    const watermark = this.#inputWatermark()
+    if (watermark <= this.watermark) return undefined
+    this.dirty = true
+    this.watermark = this.#context.watermark = watermark
+    return this.#fireUntil(watermark)
+  }
+
+  #fireUntil(watermark: number): Promise<void> | undefined {
+    for (;;) {
+      const timer = this.#timers.due(watermark)
+      if (!timer) break
+      // Until it has fired, outputs at its time are still to come.
+      this.outputs.watermark = Math.max(this.outputs.watermark, timer.time)
+      const keyBytes = Buffer.from(timer.key, 'latin1')
+      this.#context.begin(keyBytes, timer)
+      this.#timers.cancel(timer)
+      const key = decodePart(this.#runtime.from[0] as BoundTopic, 'key', keyBytes)
+      const result = this.#logic.fire({ key, time: timer.time, name: timer.name }, this.#context)
+      const pending = isPromise(result)
+        ? result.then(outputs => this.outputs.collect(outputs, timer.time))
+        : this.outputs.collect(result, timer.time)
+      if (pending) return pending.then(() => this.#fireUntil(watermark))
+    }
+    if (watermark !== Infinity) this.outputs.watermark = Math.max(this.outputs.watermark, watermark)
+    if (!this.#logic.onWatermark) return undefined
+    this.#context.begin(null, undefined)
+    const result = this.#logic.onWatermark(watermark, this.#context)
+    const eventTime = watermark === Infinity ? this.outputs.watermark : watermark
+    return isPromise(result) ? result.then(outputs => this.outputs.collect(outputs, eventTime)) : this.outputs.collect(result, eventTime)
+  }
+}
+
+/** The parked topics that a stage with this policy may write to. */
+export function parkedTopicsOf(stage: ProcessorStage | SinkStage): readonly string[] {
+  return policyOf(stage.failure).then === 'park' ? stage.from.map(topic => parkedTopic(topic.name)) : []
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}

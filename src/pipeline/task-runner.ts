@@ -1,0 +1,204 @@
+import { delayOf, hasCode } from '../broker/index.ts'
+import { diagnose } from '../core/diagnostics.ts'
+import { sleep } from '../core/environment.ts'
+import type { ProducerId } from '../core/stamp.ts'
+import type { TaskName } from '../exactly-once/index.ts'
+import type { RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
+import type { OutputVitals, VitalsState } from '../watermark/index.ts'
+import { Committer, FencedSignal, isFatal } from './committer.ts'
+import type { ProcessorStage, SinkStage } from './definitions.ts'
+import { durableProducer, mortalProducer } from './identity.ts'
+import type { PartitionInput } from './input.ts'
+import type { Logic } from './logic.ts'
+import type { StageRuntime } from './stage-runtime.ts'
+import { StreamTask } from './stream-task.ts'
+import type { VitalsReport } from './vitals-publisher.ts'
+import { Wake } from './wake.ts'
+
+/** What a task asks of the reader of its stage. */
+export interface ReaderControl {
+  seek(place: TopicPartition, at: StartAt | 'committed'): Promise<void>
+  pause(place: TopicPartition): void
+  resume(place: TopicPartition): void
+  /** For the user's own tools; a store that told the broker itself needs no second word. */
+  processed(positions: readonly (TopicPartition & { readonly position: string })[]): void
+}
+
+/**
+ * One task that the broker assigned to this worker, through as many lives as it takes: acquire, recover, process, commit,
+ * until it is released, lost, or a fatal error ends the run.
+ */
+export class TaskRunner {
+  /** Settles when the task has ended: resolves after release or loss, rejects with a fatal error. */
+  readonly ended: Promise<void>
+  /** Its inputs have ended, and everything is committed and sent. */
+  finished: boolean = false
+  readonly #runtime: StageRuntime<ProcessorStage | SinkStage>
+  readonly #name: TaskName
+  readonly #partition: number
+  readonly #logic: Logic
+  readonly #control: ReaderControl
+  readonly #wake: Wake
+  readonly #abort = new AbortController()
+  #task: StreamTask | undefined
+  #producer: ProducerId
+  #releasing = false
+
+  constructor(runtime: StageRuntime<ProcessorStage | SinkStage>, name: TaskName, logic: Logic, control: ReaderControl) {
+    this.#runtime = runtime
+    this.#name = name
+    this.#partition = name.ordinal
+    this.#logic = logic
+    this.#control = control
+    this.#wake = new Wake(runtime.environment)
+    this.#producer = durableProducer(name)
+    const stopListening = runtime.view.onChange(() => this.#wake.now())
+    this.ended = this.#run().finally(stopListening)
+    this.ended.catch(() => {}) // the stage listens, too; it must not be an unhandled rejection before that
+  }
+
+  /** Records for this task, in order. Dropped while it is between two lives: the next one seeks. */
+  push(event: RecordsReceived): void {
+    const input = this.#task?.inputs.find(candidate => candidate.bound.topic.name === event.topic)
+    if (!input) return
+    input.push(event.records)
+    this.#flow(input)
+    this.#wake.now()
+  }
+
+  /** Commits what is done and ends. */
+  release(): Promise<void> {
+    this.#releasing = true
+    this.#wake.now()
+    return this.ended
+  }
+
+  /** It is not ours any more, or there is no time: drop what is not committed. */
+  abandon(): void {
+    this.#releasing = true
+    this.#abort.abort()
+    this.#wake.now()
+  }
+
+  async #run(): Promise<void> {
+    const { environment } = this.#runtime
+    for (let attempt = 1; !this.#releasing; attempt++) {
+      const started = environment.monotonic()
+      try {
+        await this.#live()
+      } catch (error) {
+        if (this.#abort.signal.aborted) break
+        if (isFatal(error)) throw error
+        if (!(error instanceof FencedSignal)) diagnose('task-restarted', { task: this.#name.id, error })
+        // A life that went well for a while starts the count anew.
+        if (environment.monotonic() - started > 30_000) attempt = 1
+        await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#abort.signal).catch(() => {})
+      }
+    }
+    diagnose('task-released', { task: this.#name.id, reason: this.#abort.signal.aborted ? 'lost' : 'released' })
+  }
+
+  async #live(): Promise<void> {
+    const runtime = this.#runtime
+    if (runtime.store.outputs === 'before') this.#producer = mortalProducer(runtime.environment)
+    const task = new StreamTask(runtime, this.#name, this.#partition, this.#producer, this.#logic, this.#abort.signal)
+    const committer = new Committer(runtime, this.#name, task)
+    try {
+      await committer.acquire()
+      if (runtime.store.outputs === 'before') await runtime.vitals.announce([this.#report(task, 'joining')])
+      this.#task = task
+      await Promise.all(task.inputs.map(input => this.#control.seek(this.#place(input), task.startOf(input))))
+      await task.learn()
+      this.#tell(task)
+      await this.#loop(task, committer)
+    } finally {
+      this.#task = undefined
+      this.#logic.discard?.()
+      await committer.close()
+      runtime.vitals.forget(this.#producer)
+    }
+  }
+
+  async #loop(task: StreamTask, committer: Committer): Promise<void> {
+    const { settings, environment } = this.#runtime
+    let committedAt = environment.monotonic()
+    const full = (): boolean => task.uncommitted >= settings.commitRecords || committer.outputs.bytes >= settings.commitBytes
+    const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
+    while (!this.#releasing) {
+      await task.learn()
+      const input = task.inputs.find(candidate => candidate.queued)
+      const batch = input?.take()
+      if (input && batch) {
+        let records = 0
+        const enough = (): boolean => full() || this.#releasing || ((++records & 15) === 0 && task.dirty && due())
+        const rest = await task.process(input, batch, enough)
+        if (rest) input.putBack(rest)
+        this.#flow(input)
+      }
+      if (task.dirty && due()) {
+        await this.#commit(task, committer)
+        committedAt = environment.monotonic()
+        await environment.turn()
+      } else if (!task.inputs.some(candidate => candidate.queued)) {
+        const finished = task.watermark === Infinity && !task.dirty
+        if (finished && !this.finished) {
+          await committer.drain(false)
+          this.finished = true
+          this.#tell(task)
+        }
+        await this.#wake.wait(task.dirty ? Math.max(0, committedAt + settings.commitInterval - environment.monotonic()) : undefined)
+      }
+    }
+    if (this.#abort.signal.aborted) return
+    await committer.drain(task.dirty)
+    this.#tell(task)
+  }
+
+  async #commit(task: StreamTask, committer: Committer): Promise<void> {
+    const positions = task.positions()
+    await committer.commit(task.uncommitted)
+    if (this.#runtime.store.outputs === 'relay') this.#control.processed(positions)
+    this.#tell(task)
+  }
+
+  /** Back-pressure by bytes, per partition. */
+  #flow(input: PartitionInput): void {
+    const most = this.#runtime.settings.maxBufferedBytes / this.#runtime.tasks
+    if (!input.paused && input.queuedBytes > most) {
+      input.paused = true
+      this.#control.pause(this.#place(input))
+    } else if (input.paused && input.queuedBytes <= most / 2) {
+      input.paused = false
+      this.#control.resume(this.#place(input))
+    }
+  }
+
+  #place(input: PartitionInput): TopicPartition {
+    return { topic: input.bound.topic.name, partition: input.partition }
+  }
+
+  /** To the vitals: only what is committed, so that it stays true after a crash. */
+  #tell(task: StreamTask): void {
+    this.#runtime.vitals.report(this.#report(task, this.finished ? 'closing' : 'active'))
+  }
+
+  #report(task: StreamTask, state: VitalsState): VitalsReport {
+    const outputs = new Map<string, OutputVitals>()
+    const watermark = this.finished ? Infinity : state === 'joining' ? -Infinity : Math.min(task.watermark, task.outputs.watermark)
+    const sequences = task.outputs.sequences()
+    for (const { topic } of this.#runtime.to) {
+      const last = new Map(Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence]))
+      outputs.set(topic.name, { watermark, last })
+    }
+    const durable = this.#runtime.store.outputs !== 'before'
+    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: { ...task.counts } }
+  }
+}
+
+/** Ends a task within `timeout`: asks, then tells. */
+export async function endTask(task: TaskRunner, timeout: Promise<void>): Promise<void> {
+  await Promise.race([task.release(), timeout.then(() => task.abandon())])
+  await task.ended.catch(error => {
+    if (!hasCode(error, 'aborted')) throw error
+  })
+}

@@ -1,0 +1,61 @@
+import { bindTopic, hasCode, parkedTopic, withRetry, type BoundTopic } from '../broker/index.ts'
+import type { Environment } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
+import type { SchemaRegistry } from '../core/registry.ts'
+import type { AnyTopic } from '../core/topic.ts'
+import type { AdminDriver, AnyAdapter, CreateTopic } from '../spec/index.ts'
+
+/** What the run of a pipeline needs from its client. */
+export interface TopicResolver {
+  readonly environment: Environment
+  readonly registry: SchemaRegistry | undefined
+  /** The broker that carries a topic. */
+  adapterOf(topic: string): AnyAdapter
+}
+
+/** Creates a topic unless it is there. Two workers may do so at once. */
+export async function ensureTopic(adapter: AnyAdapter, environment: Environment, topic: CreateTopic): Promise<void> {
+  await administrate(adapter, environment, `creating topic '${topic.topic}'`, async admin => {
+    if (await admin.describeTopic(topic.topic)) return
+    await admin.createTopic(topic).catch(error => {
+      if (adapter.classify(error).code !== 'topic-exists' && !hasCode(error, 'topic-exists')) throw error
+    })
+  })
+}
+
+/** The topic bound to its broker, created when its definition gives a partition count. Errors: `unknown-topic`. */
+export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Promise<BoundTopic> {
+  const { environment, registry } = resolver
+  const adapter = resolver.adapterOf(topic.name)
+  const { name, partitions } = topic
+  if (partitions !== undefined) await ensureTopic(adapter, environment, { topic: name, partitions })
+  const found = await administrate(adapter, environment, `describing topic '${name}'`, admin => admin.describeTopic(name))
+  if (!found)
+    throw new StreamError('unknown-topic', `topic '${name}' is not on ${adapter.location}: create it with client.admin.create(topic, { partitions: 4 }), or give its definition \`partitions\` to have it created`)
+  if (found.partitions === undefined)
+    throw new StreamError('bad-config', `topic '${name}' on ${adapter.location} carries no partition count: create it with client.admin.create(topic, { partitions: 4 })`)
+  if (partitions !== undefined && found.partitions !== partitions)
+    throw new StreamError('bad-config', `topic '${name}' has ${found.partitions} partitions on ${adapter.location}, its definition says ${partitions}: make them agree`)
+  return bindTopic(topic, adapter, found.partitions, registry)
+}
+
+/** The dead-letter topic of a bound one. */
+export function ensureParked(bound: BoundTopic, environment: Environment): Promise<void> {
+  return ensureTopic(bound.adapter, environment, { topic: parkedTopic(bound.topic.name), partitions: bound.partitions })
+}
+
+async function administrate<Result>(
+  adapter: AnyAdapter,
+  environment: Environment,
+  doing: string,
+  call: (admin: AdminDriver) => Promise<Result>
+): Promise<Result> {
+  return withRetry({ adapter, environment, doing, attempts: 8 }, async () => {
+    const admin = adapter.admin()
+    try {
+      return await call(admin)
+    } finally {
+      await admin.close()
+    }
+  })
+}

@@ -1,0 +1,5 @@
+export { TopicMembership, type Member } from './membership.ts'
+export { PartitionTracker, type TrackerSnapshot, type Verdict } from './partition-tracker.ts'
+export { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
+export { decodeVitals, encodeVitals, noCounts, vitalsTopic } from './vitals.ts'
+export type { Counts, OutputVitals, Vitals, VitalsState } from './vitals.ts'

@@ -1,0 +1,52 @@
+/** A sorted set of whole numbers as closed intervals: what arrived ahead of a gap. Pure, small, JSON in and out. */
+export class IntervalSet {
+  /** Flat: start, end, start, end … */
+  readonly #bounds: number[]
+
+  constructor(bounds: readonly number[] = []) {
+    this.#bounds = [...bounds]
+  }
+
+  get empty(): boolean {
+    return this.#bounds.length === 0
+  }
+
+  has(value: number): boolean {
+    const at = this.#find(value)
+    return at < this.#bounds.length && this.#bounds[at]! <= value
+  }
+
+  add(value: number): void {
+    const bounds = this.#bounds
+    const at = this.#find(value)
+    if (at < bounds.length && bounds[at]! <= value) return
+    const touchesLeft = at > 0 && bounds[at - 1] === value - 1
+    const touchesRight = at < bounds.length && bounds[at] === value + 1
+    if (touchesLeft && touchesRight) bounds.splice(at - 1, 2)
+    else if (touchesLeft) bounds[at - 1] = value
+    else if (touchesRight) bounds[at] = value
+    else bounds.splice(at, 0, value, value)
+  }
+
+  /** Removes and returns the end of the interval that starts at `start`, else undefined. */
+  takeFrom(start: number): number | undefined {
+    if (this.#bounds[0] !== start) return undefined
+    return this.#bounds.splice(0, 2)[1]
+  }
+
+  toJSON(): readonly number[] {
+    return this.#bounds
+  }
+
+  /** Index of the first interval whose end is at or above `value`. */
+  #find(value: number): number {
+    let low = 0
+    let high = this.#bounds.length / 2
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#bounds[middle * 2 + 1]! < value) low = middle + 1
+      else high = middle
+    }
+    return low * 2
+  }
+}

@@ -1,0 +1,86 @@
+import { IntervalSet } from './intervals.ts'
+
+/** JSON form, part of the commit record. `-Infinity` is `null`, `+Infinity` is `'end'`. */
+export interface ProducerSnapshot {
+  readonly high: number
+  readonly beyond?: readonly number[]
+  readonly watermark: TimeSnapshot
+  readonly pending?: readonly (readonly [sequence: number, watermark: TimeSnapshot])[]
+}
+
+export type TimeSnapshot = number | 'end' | null
+
+export const toSnapshot = (time: number): TimeSnapshot => (time === Infinity ? 'end' : time === -Infinity ? null : time)
+export const fromSnapshot = (time: TimeSnapshot): number => (time === 'end' ? Infinity : (time ?? -Infinity))
+
+/**
+ * How much of one producer one partition's reader has processed, and what that lets it conclude about time:
+ * `watermark = max { W(n) : every sequence <= n is processed }` (protocol 3.2).
+ */
+export class ProducerProgress {
+  /** Every sequence up to here is processed. */
+  high: number
+  watermark: number
+  /** Processed ones above a gap; only unordered channels fill it. */
+  readonly beyond: IntervalSet
+  /** Watermarks that wait for the sequences below theirs. */
+  #pending: (readonly [sequence: number, watermark: number])[]
+
+  constructor(snapshot: ProducerSnapshot = { high: 0, watermark: null }) {
+    this.high = snapshot.high
+    this.watermark = fromSnapshot(snapshot.watermark)
+    this.beyond = new IntervalSet(snapshot.beyond)
+    this.#pending = (snapshot.pending ?? []).map(([sequence, time]) => [sequence, fromSnapshot(time)] as const)
+  }
+
+  has(sequence: number): boolean {
+    return sequence <= this.high || (!this.beyond.empty && this.beyond.has(sequence))
+  }
+
+  /** `sequence` is processed. True when the watermark rose. */
+  processed(sequence: number, watermark: number | undefined): boolean {
+    if (sequence === this.high + 1) {
+      this.high = sequence
+      if (!this.beyond.empty) this.high = this.beyond.takeFrom(sequence + 1) ?? sequence
+    } else if (sequence > this.high) this.beyond.add(sequence)
+    return watermark === undefined ? this.#settle() : this.promise(sequence, watermark)
+  }
+
+  /** The producer says, in a stamp or in its vitals: beyond `sequence`, nothing before `watermark`. True when ours rose. */
+  promise(sequence: number, watermark: number): boolean {
+    if (watermark <= this.watermark) return this.#settle()
+    // A producer that goes on rising while we wait for one sequence leaves one promise, not one per report.
+    if (this.#pending.at(-1)?.[0] === sequence) this.#pending.pop()
+    this.#pending.push([sequence, watermark])
+    return this.#settle()
+  }
+
+  /** Gives up on everything below `sequence`: a gap that is known to stay. */
+  skipTo(sequence: number): void {
+    if (sequence > this.high) this.high = sequence
+    for (let end; (end = this.beyond.takeFrom(this.high + 1)) !== undefined; ) this.high = end
+  }
+
+  snapshot(): ProducerSnapshot {
+    return {
+      high: this.high,
+      watermark: toSnapshot(this.watermark),
+      ...(!this.beyond.empty && { beyond: this.beyond.toJSON() }),
+      ...(this.#pending.length > 0 && { pending: this.#pending.map(([sequence, time]) => [sequence, toSnapshot(time)] as const) })
+    }
+  }
+
+  #settle(): boolean {
+    if (this.#pending.length === 0) return false
+    let risen = this.watermark
+    const waiting: (readonly [number, number])[] = []
+    for (const promise of this.#pending) {
+      if (promise[0] <= this.high) risen = Math.max(risen, promise[1])
+      else waiting.push(promise)
+    }
+    this.#pending = waiting
+    if (risen <= this.watermark) return false
+    this.watermark = risen
+    return true
+  }
+}

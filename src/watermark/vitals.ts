@@ -1,0 +1,102 @@
+import { StreamError } from '../core/errors.ts'
+import type { ProducerId } from '../core/stamp.ts'
+import { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
+
+/** The topic that carries the vitals of all producers of a broker: one partition, compacted by producer. */
+export const vitalsTopic = 'tidemark.vitals'
+
+export type VitalsState = 'joining' | 'active' | 'idle' | 'closing'
+
+/** What a producer promises for one topic. */
+export interface OutputVitals {
+  /** Beyond `last`, nothing before this. `Infinity`: nothing at all any more. */
+  readonly watermark: number
+  /** Partition -> last sequence written. */
+  readonly last: ReadonlyMap<number, number>
+}
+
+/** The counts since the task was first started: sent = processed + parked + late + … is checked from these. */
+export interface Counts {
+  readonly processed: number
+  readonly emitted: number
+  readonly parked: number
+  readonly late: number
+  readonly duplicates: number
+  readonly lost: number
+}
+
+/** The periodic report of one producer: a task, or a process with a plain producer. */
+export interface Vitals {
+  readonly producer: ProducerId
+  /** `pipeline/stage/partition`, or the name of a plain producer. */
+  readonly task: string
+  /** Tasks live as long as their pipeline; a plain producer may crash and never come back. */
+  readonly durable: boolean
+  readonly state: VitalsState
+  /** Watermark of the inputs, `Infinity` when they ended; `-Infinity` when nothing is known. */
+  readonly watermark: number
+  readonly outputs: ReadonlyMap<string, OutputVitals>
+  readonly counts: Counts
+  /** Counts up by one with each report of this process. */
+  readonly beat: number
+}
+
+export const noCounts: Counts = { processed: 0, emitted: 0, parked: 0, late: 0, duplicates: 0, lost: 0 }
+
+const version = 1
+
+/** JSON, UTF-8, documented in `docs/vitals.md`. Readers ignore fields they do not know. */
+export function encodeVitals(vitals: Vitals): Buffer {
+  const outputs: Record<string, { watermark: TimeSnapshot; last: Record<string, number> }> = {}
+  for (const [topic, output] of vitals.outputs)
+    outputs[topic] = { watermark: toSnapshot(output.watermark), last: Object.fromEntries(output.last) }
+  return Buffer.from(
+    JSON.stringify({
+      v: version,
+      producer: Buffer.from(vitals.producer, 'latin1').toString('hex'),
+      task: vitals.task,
+      durable: vitals.durable,
+      state: vitals.state,
+      watermark: toSnapshot(vitals.watermark),
+      outputs,
+      counts: vitals.counts,
+      beat: vitals.beat
+    })
+  )
+}
+
+/** Throws `corrupt` when it is not a report of a version that this release reads. */
+export function decodeVitals(bytes: Uint8Array): Vitals {
+  try {
+    const raw = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+    if (raw.v !== version || !/^[0-9a-f]{32}$/.test(raw.producer)) throw new Error(`version ${String(raw.v)}`)
+    const outputs = new Map<string, OutputVitals>()
+    for (const [topic, output] of Object.entries<any>(raw.outputs ?? {})) {
+      const last = new Map<number, number>()
+      for (const [partition, sequence] of Object.entries(output.last ?? {})) last.set(Number(partition), whole(sequence))
+      outputs.set(topic, { watermark: time(output.watermark), last })
+    }
+    return {
+      producer: Buffer.from(raw.producer, 'hex').toString('latin1'),
+      task: String(raw.task),
+      durable: raw.durable === true,
+      state: raw.state,
+      watermark: time(raw.watermark),
+      outputs,
+      counts: { ...noCounts, ...raw.counts },
+      beat: whole(raw.beat)
+    }
+  } catch (error) {
+    throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', { cause: error })
+  }
+}
+
+function time(value: unknown): number {
+  if (value === null || value === undefined || value === 'end' || typeof value === 'number') return fromSnapshot(value ?? null)
+  throw new Error(`time ${String(value)}`)
+}
+
+function whole(value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+  throw new Error(`number ${String(value)}`)
+}
