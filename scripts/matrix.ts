@@ -1,0 +1,80 @@
+/**
+ * `npm run matrix [-- --backends memory,file,kafka] [--json FILE] [--only TEXT]`: every conformance case on every
+ * backend, on servers of its own. Prints backend x case: pass, fail, not applicable (with the reason), not run (with the
+ * reason). Exit code 1 when a case failed and, in CI, when one was not run.
+ */
+import { writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import {
+  type CaseResult,
+  conformanceCases,
+  type Harness,
+  runConformance,
+  titleOf
+} from '../src/testing/conformance/index.ts'
+import { fileHarness, kafkaHarness, memoryHarness } from '../test/testing/harnesses.ts'
+import { printMatrix } from './matrix/print.ts'
+
+/** A harness, or the sentence that says why there is none. */
+type Start = () => Promise<Harness | string>
+
+const backends: Readonly<Record<string, { readonly start: Start; readonly concurrency: number }>> = {
+  memory: { start: async () => memoryHarness(), concurrency: 4 },
+  file: { start: fileHarness, concurrency: 2 },
+  kafka: { start: startKafka, concurrency: 4 }
+}
+
+async function startKafka(): Promise<Harness | string> {
+  const { kafkaAvailable, startKafka: start } = await import('../testcontainers/kafka.ts')
+  const reason = await kafkaAvailable()
+  return reason ?? kafkaHarness(await start())
+}
+
+const { values } = parseArgs({
+  options: {
+    backends: { type: 'string', default: Object.keys(backends).join(',') },
+    json: { type: 'string' },
+    /** Only cases whose title holds this text. */
+    only: { type: 'string', default: '' }
+  }
+})
+const chosen = values.backends.split(',').map(name => name.trim())
+for (const name of chosen) {
+  if (Object.hasOwn(backends, name)) continue
+  console.error(`unknown backend '${name}'; known are ${Object.keys(backends).join(', ')}`)
+  process.exit(2)
+}
+const cases = conformanceCases.filter(each => titleOf(each).includes(values.only))
+
+const results: CaseResult[] = []
+for (const name of chosen) results.push(...(await runBackend(name)))
+
+printMatrix(results)
+if (values.json !== undefined) {
+  // Times are left out: the file is compared, and a run should not change it.
+  const rows = results.map(({ backend, case: title, status, reason }) => ({ backend, case: title, status, reason }))
+  await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`)
+}
+const bad = results.some(({ status }) => status === 'fail' || (status === 'not run' && process.env['CI']))
+// Drivers may hold sockets for a moment; everything is closed, so there is nothing to wait for.
+process.exit(bad ? 1 : 0)
+
+async function runBackend(name: string): Promise<CaseResult[]> {
+  const { start, concurrency } = backends[name]!
+  const harness = await start().catch((error: unknown) => String(error))
+  if (typeof harness === 'string') {
+    const reason = harness
+    return cases.map(each => ({ backend: name, case: titleOf(each), status: 'not run', reason, milliseconds: 0 }))
+  }
+  let done = 0
+  const onResult = ({ case: title, status, milliseconds }: CaseResult): void => {
+    done++
+    if (status !== 'not applicable')
+      console.error(`${name} ${done}/${cases.length} ${status} ${title} (${milliseconds} ms)`)
+  }
+  try {
+    return await runConformance(harness, { cases, concurrency, onResult })
+  } finally {
+    await harness.stop()
+  }
+}

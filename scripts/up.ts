@@ -1,0 +1,61 @@
+/**
+ * `npm run up -- kafka [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
+ * stdout. Ctrl-C stops it and removes its data; a second Ctrl-C does not wait for a graceful end.
+ */
+import { parseArgs } from 'node:util'
+import { startKafka } from '../testcontainers/kafka.ts'
+import type { Server } from '../testcontainers/server.ts'
+
+const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Server>>> = {
+  kafka: port => startKafka({ port })
+}
+const USAGE = `usage: npm run up -- NAME [--port N]\nservers: ${Object.keys(SERVERS).join(', ')}`
+
+function fail(sentence: string, status: number): never {
+  console.error(sentence)
+  process.exit(status)
+}
+
+function parse(): { start: (port: number | undefined) => Promise<Server>; port: number | undefined; name: string } {
+  try {
+    const { positionals, values } = parseArgs({ allowPositionals: true, options: { port: { type: 'string' } } })
+    const [name, ...rest] = positionals
+    const start = name !== undefined && Object.hasOwn(SERVERS, name) ? SERVERS[name] : undefined
+    if (name === undefined || !start || rest.length > 0) throw new Error(`no such server: ${positionals.join(' ')}`)
+    const port = values.port === undefined ? undefined : Number(values.port)
+    if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
+      throw new Error(`not a port: ${values.port}`)
+    }
+    return { start, port, name }
+  } catch (error) {
+    return fail(`${(error as Error).message}\n${USAGE}`, 2)
+  }
+}
+
+const { start, port, name } = parse()
+// Until the server is up, Ctrl-C ends this process in the default way, and what was started ends with it.
+const server = await start(port).catch((error: Error) => fail(error.message, 1))
+
+let stopping = false
+async function stop(status: number): Promise<void> {
+  if (stopping) process.exit(status)
+  stopping = true
+  await server.stop()
+  process.exit(status)
+}
+process.on('SIGINT', () => void stop(0))
+process.on('SIGTERM', () => void stop(0))
+
+console.log(server.url)
+console.error(`${name} is up${server.pid === undefined ? '' : `, pid ${server.pid}`}; Ctrl-C stops it`)
+console.error(`with TLS and SASL: ${server.tls.address}, authority ${server.tls.caPath}`)
+for (const { username, password, mechanisms } of server.tls.users) {
+  console.error(`  ${username} / ${password} (${mechanisms.join(', ')})`)
+}
+
+// Keeps this process alive, and notices when the server does not.
+setInterval(() => {
+  if (stopping || server.runtime !== 'process' || server.pid !== undefined) return
+  console.error(`${name} ended by itself`)
+  void stop(1)
+}, 1_000)

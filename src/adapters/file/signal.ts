@@ -1,0 +1,38 @@
+import { abortedError, type Environment } from '../../core/environment.ts'
+
+/** A reader waits here for news. A signal that comes while nobody waits is kept. */
+export class Signal {
+  readonly #environment: Environment
+  #raised = false
+  #resume: (() => void) | undefined
+
+  constructor(environment: Environment) {
+    this.#environment = environment
+  }
+
+  raise(): void {
+    if (this.#resume) this.#resume()
+    else this.#raised = true
+  }
+
+  /** Resolves after `delay` ms or at the signal; rejects with `aborted`. */
+  wait(delay: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#raised) {
+      this.#raised = false
+      return Promise.resolve()
+    }
+    return new Promise((resolve, reject) => {
+      const timer = this.#environment.timer(delay, () => end())
+      const onAbort = (): void => end(abortedError(signal))
+      const end = (error?: Error): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', onAbort)
+        this.#resume = undefined
+        if (error) reject(error)
+        else resolve()
+      }
+      this.#resume = end
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+}

@@ -1,0 +1,176 @@
+import { type Environment, sleep } from '../../core/environment.ts'
+import { StreamError } from '../../core/errors.ts'
+import type { Position } from '../../core/record.ts'
+import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import { closedError, type Connection } from './connection.ts'
+import { classify, explain, protocolCode } from './errors.ts'
+import { earliest, latest, listOffset } from './offsets.ts'
+
+export interface AdminContext {
+  readonly connection: Connection
+  readonly environment: Environment
+  /** -1: the broker's default. */
+  readonly replicationFactor: number
+  /** Ms that creating or deleting a topic may take. */
+  readonly timeout: number
+}
+
+/** Topics, backlog and committed positions. */
+export class KafkaAdmin implements AdminDriver {
+  readonly #context: AdminContext
+  readonly #running = new Set<Promise<unknown>>()
+  #closed = false
+
+  constructor(context: AdminContext) {
+    this.#context = context
+  }
+
+  createTopic(topic: CreateTopic): Promise<void> {
+    return this.#run(`creating topic '${topic.topic}'`, async () => {
+      const { connection, replicationFactor, timeout } = this.#context
+      const settings = { ...(topic.compacted && { 'cleanup.policy': 'compact' }), ...topic.settings }
+      const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
+      const request = { topic: topic.topic, numPartitions: topic.partitions, replicationFactor, configEntries }
+      const controller = await connection.controller()
+      await controller.createTopics({ topics: [request], timeout })
+      await this.#until(() => this.#usable(topic), `topic '${topic.topic}' was created, but has no leaders yet`)
+    })
+  }
+
+  /** Every broker knows it, and every leader answers for its partitions. */
+  async #usable({ topic, partitions }: CreateTopic): Promise<boolean> {
+    const { connection } = this.#context
+    for (const broker of await connection.brokers()) {
+      const { topicMetadata } = await broker.metadata([topic])
+      if (topicMetadata[0]?.partitionMetadata.length !== partitions) return false
+    }
+    connection.forgetMetadata()
+    const numbers = Array.from({ length: partitions }, (_, partition) => partition)
+    await Promise.all(numbers.map(partition => listOffset(connection, { topic, partition }, earliest, false)))
+    return true
+  }
+
+  deleteTopic(topic: string): Promise<void> {
+    return this.#run(`deleting topic '${topic}'`, async () => {
+      const { connection, timeout } = this.#context
+      const controller = await connection.controller()
+      await controller.deleteTopics({ topics: [topic], timeout })
+      await this.#until(async () => {
+        for (const broker of await connection.brokers())
+          if ((await describe(() => broker.metadata([topic]))) !== undefined) return false
+        return true
+      }, `topic '${topic}' was deleted, but is still there`)
+    })
+  }
+
+  describeTopic(topic: string): Promise<TopicDescription | undefined> {
+    return this.#run(`describing topic '${topic}'`, async () => {
+      const broker = await this.#context.connection.anyBroker()
+      const metadata = await describe(() => broker.metadata([topic]))
+      const found = metadata?.topicMetadata[0]
+      return found && { topic, partitions: found.partitionMetadata.length }
+    })
+  }
+
+  listTopics(): Promise<readonly string[]> {
+    return this.#run('listing topics', async () => {
+      const broker = await this.#context.connection.anyBroker()
+      const { topicMetadata } = await broker.metadata([])
+      return topicMetadata.filter(({ isInternal }) => !isInternal).map(({ topic }) => topic)
+    })
+  }
+
+  backlog(group: string, topics: readonly string[]): Promise<readonly PartitionBacklog[]> {
+    return this.#run(`the backlog of group '${group}'`, async () => {
+      const { connection } = this.#context
+      await connection.loadTopics(topics)
+      const rows = await Promise.all(
+        topics.map(async topic => {
+          const committed = await this.#nextOffsets(group, topic)
+          return Promise.all(
+            committed.map(async (next, partition): Promise<PartitionBacklog> => {
+              const [first, end] = await Promise.all([
+                listOffset(connection, { topic, partition }, earliest, false),
+                listOffset(connection, { topic, partition }, latest, false)
+              ])
+              return { topic, partition, records: end - Math.max(next, first) }
+            })
+          )
+        })
+      )
+      return rows.flat()
+    })
+  }
+
+  committed(group: string, topic: string): Promise<readonly (Position | undefined)[]> {
+    return this.#run(`the positions of group '${group}'`, async () => {
+      await this.#context.connection.loadTopics([topic])
+      const offsets = await this.#nextOffsets(group, topic)
+      return offsets.map(next => (next < 0 ? undefined : String(next - 1)))
+    })
+  }
+
+  async #nextOffsets(group: string, topic: string): Promise<readonly number[]> {
+    return committedOffsets(this.#context.connection, group, topic)
+  }
+
+  async #until(done: () => Promise<boolean>, otherwise: string): Promise<void> {
+    const { environment, timeout } = this.#context
+    const started = environment.monotonic()
+    for (let delay = 5; ; delay = Math.min(delay * 2, 200)) {
+      try {
+        if (await done()) return
+      } catch (error) {
+        // Brokers learn of a new topic one after the other.
+        if (protocolCode(error) !== 3 && !StreamError.is(error) && !classify(error).retryable) throw error
+      }
+      if (environment.monotonic() - started > timeout)
+        throw new StreamError('timeout', `${otherwise}, after ${timeout} ms`, { adapter: 'kafka', retryable: true })
+      await sleep(environment, delay)
+    }
+  }
+
+  #run<Result>(what: string, act: () => Promise<Result>): Promise<Result> {
+    if (this.#closed) return Promise.reject(closedError())
+    const running = act().catch((error: unknown) => {
+      if (classify(error).code === 'connection') this.#context.connection.forgetMetadata()
+      throw explain(error, what)
+    })
+    this.#running.add(running)
+    const forget = (): void => void this.#running.delete(running)
+    running.then(forget, forget)
+    return running
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.allSettled(this.#running)
+    await this.#context.connection.close()
+  }
+}
+
+/** The next offset to read of each partition, -1 where the group has committed none. The topic must be loaded. */
+export async function committedOffsets(connection: Connection, group: string, topic: string): Promise<number[]> {
+  const partitions = Array.from({ length: connection.partitionCount(topic) }, (_, partition) => ({ partition }))
+  const coordinator = await connection.coordinator('group', group)
+  try {
+    const { responses } = await coordinator.offsetFetch({ groupId: group, topics: [{ topic, partitions }] })
+    const offsets = partitions.map(() => -1)
+    for (const { partition, offset } of responses[0]?.partitions ?? []) offsets[partition] = Number(offset)
+    return offsets
+  } catch (error) {
+    connection.forgetCoordinator('group', group)
+    throw error
+  }
+}
+
+/** `undefined` when there is no such topic. */
+async function describe<Metadata>(ask: () => Promise<Metadata>): Promise<Metadata | undefined> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (protocolCode(error) === 3) return undefined
+    throw error
+  }
+}

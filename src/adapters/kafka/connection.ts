@@ -1,0 +1,334 @@
+import { type Environment, sleep } from '../../core/environment.ts'
+import { StreamError } from '../../core/errors.ts'
+import type { KafkaClient, VendorBroker, VendorCluster, VendorMetadata, VendorRequestQueue } from './client.ts'
+import { classify, explain, isStaleMetadata, protocolCode } from './errors.ts'
+import { Reader } from './wire.ts'
+
+/**
+ * The one place that reaches below kafkajs's documented surface: its `Cluster`, which owns sockets, TLS, SASL, metadata and
+ * one call per kind of request. It is handed to every custom partition assigner, so no file of the package is imported and
+ * an injected client works the same. Why: `docs/decisions/0002-kafkajs-partition-reader.md`.
+ */
+
+/** Kafka's own limit of a metadata answer's age is the same. */
+const metadataMaxAge = 300_000
+
+/** Ms to wait for a coordinator that the brokers are about to appoint. */
+const longestElection = 5_000
+
+export interface Call<Answer> {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly apiName: string
+  readonly body: Buffer
+  /** Reads the answer, after the throttle time where the version has it first. */
+  readonly decode: (reader: Reader) => Answer
+  /** The first field is a throttle time that the client must keep. */
+  readonly throttleFirst: boolean
+  /** Ms; default: the client's own. */
+  readonly timeout?: number
+  /** False: the broker does not answer, and the call resolves with `undefined`. */
+  readonly answered?: boolean
+}
+
+/** Own sockets to the brokers of a cluster. Reconnects when it is used again after a failure. */
+export class Connection {
+  readonly #cluster: VendorCluster
+  readonly #environment: Environment
+  readonly #coordinators = new Map<string, VendorBroker>()
+  #index: { readonly of: VendorMetadata | null; readonly leaders: ReadonlyMap<string, readonly number[]> } = noIndex
+  #refreshed = -Infinity
+  #closed = false
+
+  constructor(kafka: KafkaClient, environment: Environment) {
+    this.#cluster = clusterOf(kafka)
+    this.#environment = environment
+  }
+
+  /** Opens a socket when there is none. */
+  async connect(): Promise<void> {
+    this.#refuseClosed()
+    if (!this.#cluster.isConnected()) await this.#cluster.connect()
+    this.#refuseClosed()
+  }
+
+  /** Makes the metadata of these topics known. Rejects with `unknown-topic` naming one that is not there. */
+  async loadTopics(topics: readonly string[]): Promise<void> {
+    await this.connect()
+    const fresh = this.#environment.monotonic() - this.#refreshed < metadataMaxAge
+    if (fresh && topics.every(topic => this.partitionCount(topic) > 0)) return
+    for (const topic of topics) this.#cluster.targetTopics.add(topic)
+    try {
+      // A refresh that was already under way is shared by kafkajs, and may not have asked for all of these.
+      for (let left = 3; left > 0; left--) {
+        await this.#cluster.refreshMetadata()
+        if (topics.every(topic => this.partitionCount(topic) > 0)) break
+      }
+    } catch (error) {
+      if (protocolCode(error) !== 3) throw error
+      await this.#forgetMissing(topics)
+    }
+    this.#refreshed = this.#environment.monotonic()
+  }
+
+  /** kafkajs asks for every topic it ever met, and fails for all when one is gone. */
+  async #forgetMissing(topics: readonly string[]): Promise<void> {
+    const broker = await this.#cluster.brokerPool.findConnectedBroker()
+    for (const topic of topics)
+      try {
+        await broker.metadata([topic])
+      } catch (error) {
+        if (protocolCode(error) !== 3) throw error
+        this.#cluster.targetTopics = new Set(this.#leaders().keys())
+        this.#cluster.targetTopics.delete(topic)
+        throw new StreamError('unknown-topic', `there is no topic '${topic}': create it, or check its name`, {
+          adapter: 'kafka',
+          cause: error
+        })
+      }
+    this.#cluster.targetTopics = new Set(topics)
+    await this.#cluster.refreshMetadata()
+  }
+
+  /** The next `loadTopics` asks the brokers again. */
+  forgetMetadata(): void {
+    this.#refreshed = -Infinity
+  }
+
+  /** 0 for a topic that was not loaded. */
+  partitionCount(topic: string): number {
+    return this.#leaders().get(topic)?.length ?? 0
+  }
+
+  /** Id of the node that leads the partition, as far as is known. */
+  leaderId(topic: string, partition: number): number | undefined {
+    return this.#leaders().get(topic)?.[partition]
+  }
+
+  async broker(nodeId: number): Promise<VendorBroker> {
+    await this.connect()
+    return this.#cluster.findBroker({ nodeId })
+  }
+
+  /** Any connected broker, for questions that each can answer. */
+  async anyBroker(): Promise<VendorBroker> {
+    await this.connect()
+    return this.#cluster.brokerPool.findConnectedBroker()
+  }
+
+  /** All brokers of the cluster. */
+  async brokers(): Promise<readonly VendorBroker[]> {
+    await this.#needBrokers()
+    return Promise.all(
+      Object.keys(this.#cluster.brokerPool.brokers).map(nodeId => this.#cluster.findBroker({ nodeId }))
+    )
+  }
+
+  /** The broker that takes orders to create and delete topics. */
+  async controller(): Promise<VendorBroker> {
+    await this.#needBrokers()
+    return this.#cluster.findControllerBroker()
+  }
+
+  /**
+   * Does it at the leader of the partition; once more with fresh metadata when the leader has moved. Rejects with
+   * `unknown-topic` when there is no such partition.
+   */
+  async atLeader<Result>(
+    topic: string,
+    partition: number,
+    act: (broker: VendorBroker) => Promise<Result>
+  ): Promise<Result> {
+    try {
+      return await act(await this.#leader(topic, partition))
+    } catch (error) {
+      if (StreamError.is(error) && error.code === 'unknown-topic') throw error
+      if (!isStaleMetadata(error)) throw error
+      this.forgetMetadata()
+      return act(await this.#leader(topic, partition))
+    }
+  }
+
+  async #leader(topic: string, partition: number): Promise<VendorBroker> {
+    await this.loadTopics([topic])
+    // The topic may have grown since.
+    if (partition >= this.partitionCount(topic)) {
+      this.forgetMetadata()
+      await this.loadTopics([topic])
+    }
+    const nodeId = this.leaderId(topic, partition)
+    if (nodeId === undefined)
+      throw new StreamError(
+        'unknown-topic',
+        `topic '${topic}' has ${this.partitionCount(topic)} partitions, there is no partition ${partition}`,
+        { adapter: 'kafka' }
+      )
+    return this.#cluster.findBroker({ nodeId })
+  }
+
+  /** The broker that keeps the group, or the transactions of the id. */
+  async coordinator(kind: 'group' | 'transaction', id: string): Promise<VendorBroker> {
+    await this.#needBrokers()
+    const key = `${kind} ${id}`
+    const known = this.#coordinators.get(key)
+    if (known) return this.#cluster.findBroker({ nodeId: known.nodeId! })
+    const found = await this.#findCoordinator(kind === 'group' ? 0 : 1, id)
+    this.#coordinators.set(key, found)
+    return found
+  }
+
+  /** On a new cluster the first question makes the broker create the topic that coordinators keep: a second or so. */
+  async #findCoordinator(coordinatorType: number, id: string): Promise<VendorBroker> {
+    const started = this.#environment.monotonic()
+    for (;;) {
+      try {
+        return await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType })
+      } catch (error) {
+        if (this.#closed || !this.#cluster.isConnected() || classify(error).code !== 'connection') throw error
+        if (this.#environment.monotonic() - started > longestElection) throw error
+      }
+      await sleep(this.#environment, 100)
+    }
+  }
+
+  /** The coordinator is asked for again: it has moved, or cannot be reached. */
+  forgetCoordinator(kind: 'group' | 'transaction', id: string): void {
+    this.#coordinators.delete(`${kind} ${id}`)
+  }
+
+  /** The newest version of a request that the broker understands, at most `newest`. */
+  versionOf(broker: VendorBroker, apiKey: number, apiName: string, oldest: number, newest: number): number {
+    const known = broker.versions?.[apiKey]
+    const version = Math.min(newest, known?.maxVersion ?? -1)
+    if (version < oldest || version < (known?.minVersion ?? 0))
+      throw new StreamError('unsupported', `the broker does not speak version ${oldest} to ${newest} of ${apiName}`, {
+        adapter: 'kafka'
+      })
+    return version
+  }
+
+  /** Sends a request whose bytes are made and read here. */
+  async call<Answer>(broker: VendorBroker, call: Call<Answer>): Promise<Answer> {
+    this.#refuseClosed()
+    const { apiKey, apiVersion, apiName, body, answered = true } = call
+    return broker.connectionPool.send({
+      request: {
+        apiKey,
+        apiVersion,
+        apiName,
+        expectResponse: () => answered,
+        encode: async () => ({ buf: body, buffer: body })
+      },
+      response: {
+        decode: async payload => {
+          const reader = new Reader(payload)
+          const clientSideThrottleTime = call.throttleFirst ? reader.int32() : 0
+          return { clientSideThrottleTime, answer: call.decode(reader) }
+        },
+        parse: async decoded => decoded.answer
+      },
+      requestTimeout: call.timeout ?? null
+    })
+  }
+
+  async #needBrokers(): Promise<void> {
+    await this.connect()
+    if (this.#cluster.brokerPool.metadata === null) await this.#cluster.refreshMetadata()
+  }
+
+  #leaders(): ReadonlyMap<string, readonly number[]> {
+    const { metadata } = this.#cluster.brokerPool
+    if (this.#index.of !== metadata) {
+      const leaders = new Map<string, number[]>()
+      for (const { topic, partitionMetadata } of metadata?.topicMetadata ?? []) {
+        const nodes: number[] = []
+        for (const { partitionId, leader } of partitionMetadata) nodes[partitionId] = leader
+        leaders.set(topic, nodes)
+      }
+      this.#index = { of: metadata, leaders }
+    }
+    return this.#index.leaders
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw closedError()
+  }
+
+  /** Ends the sockets; what is under way rejects with `closed`. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const { brokers, seedBroker } = this.#cluster.brokerPool
+    // kafkajs would wait for answers first: half a minute for a group that is joining.
+    for (const broker of [...Object.values(brokers), ...(seedBroker ? [seedBroker] : [])])
+      for (const { requestQueue } of broker.connectionPool.pool) requestQueue.rejectAll(closedError())
+    await this.#cluster.disconnect()
+  }
+}
+
+const noIndex = { of: null, leaders: new Map<string, readonly number[]>() }
+
+export function closedError(): StreamError {
+  return new StreamError('closed', 'this part of the kafka adapter has been closed', { adapter: 'kafka' })
+}
+
+function clusterOf(kafka: KafkaClient): VendorCluster {
+  let cluster: VendorCluster | undefined
+  try {
+    kafka.consumer({
+      groupId: 'tidemark',
+      allowAutoTopicCreation: false,
+      metadataMaxAge,
+      partitionAssigners: [
+        (context: { readonly cluster: VendorCluster }) => {
+          cluster = context.cluster
+          return { name: 'tidemark', version: 0 }
+        }
+      ]
+    })
+  } catch (error) {
+    throw explain(error, 'the kafkajs client cannot be used')
+  }
+  const missing = cluster ? internals(cluster).find(([, has]) => !has)?.[0] : 'the cluster of a partition assigner'
+  if (!cluster || missing)
+    throw new StreamError(
+      'bad-config',
+      `the client is not kafkajs 2.2 (it lacks ${missing}): pass an instance of its Kafka`,
+      {
+        adapter: 'kafka'
+      }
+    )
+  quietTimers(cluster)
+  return cluster
+}
+
+function internals(cluster: VendorCluster): [string, boolean][] {
+  const methods = ['connect', 'refreshMetadata', 'findBroker', 'findControllerBroker', 'findGroupCoordinator'] as const
+  return [
+    ...methods.map((name): [string, boolean] => [`cluster.${name}`, typeof cluster[name] === 'function']),
+    ['cluster.targetTopics', cluster.targetTopics instanceof Set],
+    ['cluster.brokerPool', typeof cluster.brokerPool?.findConnectedBroker === 'function'],
+    ['cluster.connectionPoolBuilder', typeof cluster.connectionPoolBuilder?.build === 'function']
+  ]
+}
+
+/**
+ * After every answer kafkajs starts a timer with a negative delay, which Node takes as 1 ms and warns of. Without anything
+ * pending there is nothing to wait for, so it is not started.
+ */
+function quietTimers(cluster: VendorCluster): void {
+  const { connectionPoolBuilder } = cluster
+  const build = connectionPoolBuilder.build.bind(connectionPoolBuilder)
+  connectionPoolBuilder.build = async destination => {
+    const pool = await build(destination)
+    for (const { requestQueue } of pool.pool) skipIdleTimer(requestQueue)
+    return pool
+  }
+}
+
+function skipIdleTimer(queue: VendorRequestQueue): void {
+  const schedule = queue.scheduleCheckPendingRequests.bind(queue)
+  queue.scheduleCheckPendingRequests = () => {
+    if (queue.pending.length > 0) schedule()
+  }
+}

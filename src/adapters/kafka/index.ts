@@ -1,0 +1,200 @@
+import type { Environment } from '../../core/environment.ts'
+import type { Adapter } from '../../spec/adapter.ts'
+import type { AdminDriver } from '../../spec/admin.ts'
+import type { LogReader, LogReaderOptions, PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
+import type { ProducerDriver } from '../../spec/producer.ts'
+import type { TransactionDriver } from '../../spec/transaction.ts'
+import { loadPeer } from '../shared/load-peer.ts'
+import { KafkaAdmin } from './admin.ts'
+import { kafkaCapabilities } from './capabilities.ts'
+import type { KafkaClient, KafkaModule } from './client.ts'
+import { codecFinder, compressions, type FindCodec } from './compression.ts'
+import { closedError, Connection } from './connection.ts'
+import { classify, type Classified } from './errors.ts'
+import { KafkaLogReader } from './log-reader.ts'
+import { type KafkaOptions, readKafkaOptions, type ReadKafkaOptions } from './options.ts'
+import { KafkaPartitionReader } from './partition-reader.ts'
+import type { WriteOptions } from './produce.ts'
+import { KafkaProducer } from './producer.ts'
+import { comparePositions } from './records.ts'
+import { KafkaTransactions } from './transaction.ts'
+
+export { kafkaCapabilities } from './capabilities.ts'
+export type { KafkaClient, KafkaModule } from './client.ts'
+export { fromUrl, type KafkaOptions, kafkaOptions, type KafkaSasl } from './options.ts'
+
+/**
+ * Apache Kafka 2.1 and later (and what speaks its protocol), by `kafkajs` 2.2.
+ *
+ * @example
+ * const client = await connect({ brokers: { default: kafka({ brokers: ['localhost:9092'] }) } })
+ */
+export function kafka(options: KafkaOptions): Adapter<typeof kafkaCapabilities, KafkaClient | undefined> {
+  return new KafkaAdapter(readKafkaOptions(options))
+}
+
+/** Sockets of a broker answer in order: this many sets of them for all transactional producers together. */
+const lanes = 8
+
+interface Opened {
+  readonly kafka: KafkaClient
+  readonly environment: Environment
+  readonly findCodec: FindCodec
+}
+
+class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | undefined> {
+  readonly specification = 'v1' as const
+  readonly name = 'kafka'
+  readonly capabilities: typeof kafkaCapabilities = kafkaCapabilities
+  readonly location: string
+  readonly #options: ReadKafkaOptions
+  readonly #lanes: Connection[] = []
+  readonly #open = new Set<{ close(): Promise<void> }>()
+  #opened: Opened | undefined
+  #laneTurn = 0
+  #closed = false
+
+  constructor(options: ReadKafkaOptions) {
+    this.#options = options
+    this.location = options.brokers.length > 0 ? `kafka://${options.brokers.join(',')}` : 'kafka (injected client)'
+  }
+
+  /** kafkajs's `Kafka`, once open. */
+  get native(): KafkaClient | undefined {
+    return this.#opened?.kafka
+  }
+
+  async open(environment: Environment): Promise<void> {
+    if (this.#closed) throw closedError()
+    if (this.#opened) return
+    const { client } = this.#options
+    const given = client && 'consumer' in client ? client : undefined
+    const module = client && 'Kafka' in client ? client : undefined
+    const loaded =
+      module ?? (given ? undefined : await loadPeer<KafkaModule>(peer, () => import('kafkajs') as Promise<unknown>))
+    const kafka = given ?? new loaded!.Kafka(vendorOptions(this.#options))
+    this.#opened = { kafka, environment, findCodec: codecFinder(loaded) }
+  }
+
+  admin(): AdminDriver {
+    const { environment } = this.#ready()
+    const { replicationFactor, requestTimeout: timeout } = this.#options
+    return this.#track(new KafkaAdmin({ connection: this.#connection(), environment, replicationFactor, timeout }))
+  }
+
+  async producer(): Promise<ProducerDriver> {
+    const connection = this.#connection()
+    return this.#track(new KafkaProducer({ ...(await this.#writeOptions()), connection }))
+  }
+
+  async logReader(options: LogReaderOptions): Promise<LogReader> {
+    const { environment, findCodec } = this.#ready()
+    const { requestTimeout: timeout, rebalanceTimeout, heartbeatInterval } = this.#options
+    const reader = new KafkaLogReader(options, {
+      data: this.#connection(),
+      membership: this.#connection(),
+      environment,
+      findCodec,
+      timeout,
+      rebalanceTimeout,
+      heartbeatInterval
+    })
+    return this.#opening(reader)
+  }
+
+  async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
+    const { environment, findCodec } = this.#ready()
+    const context = { connection: this.#connection(), environment, findCodec, timeout: this.#options.requestTimeout }
+    return this.#opening(new KafkaPartitionReader(options, context))
+  }
+
+  transactions(): TransactionDriver {
+    const { environment } = this.#ready()
+    return {
+      producer: async id => {
+        const write = { ...(await this.#writeOptions()), acks: -1 }
+        const { transactionTimeout } = this.#options
+        const driver = new KafkaTransactions({ environment, lane: () => this.#lane(), write, transactionTimeout })
+        return this.#track(await driver.producer(id))
+      }
+    }
+  }
+
+  comparePositions(left: string, right: string): number {
+    return comparePositions(left, right)
+  }
+
+  classify(error: unknown): Classified {
+    return classify(error)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.all(Array.from(this.#open, part => part.close()))
+    await Promise.all(this.#lanes.map(lane => lane.close()))
+  }
+
+  #ready(): Opened {
+    if (this.#closed) throw closedError()
+    if (!this.#opened) throw new TypeError('the kafka adapter has not been opened')
+    return this.#opened
+  }
+
+  #connection(): Connection {
+    const { kafka, environment } = this.#ready()
+    return new Connection(kafka, environment)
+  }
+
+  #lane(): Connection {
+    this.#ready()
+    const turn = this.#laneTurn++ % lanes
+    return (this.#lanes[turn] ??= this.#connection())
+  }
+
+  async #writeOptions(): Promise<Omit<WriteOptions, 'connection'>> {
+    const { findCodec } = this.#ready()
+    const { acks, compression, requestTimeout: timeout } = this.#options
+    const number = compressions.indexOf(compression)
+    const codec = { compression: number, codec: await findCodec(number) }
+    return { codec, acks: acks === 'all' ? -1 : acks === 'leader' ? 1 : 0, timeout, limits: new Map() }
+  }
+
+  async #opening<Part extends { open(): Promise<Part>; close(): Promise<void> }>(part: Part): Promise<Part> {
+    try {
+      return this.#track(await part.open())
+    } catch (error) {
+      await part.close()
+      throw error
+    }
+  }
+
+  /** Closed with the adapter, and forgotten when it is closed before. */
+  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
+    const close = part.close.bind(part)
+    part.close = () => {
+      this.#open.delete(part)
+      return close()
+    }
+    this.#open.add(part)
+    return part
+  }
+}
+
+const peer = { adapter: 'kafka', name: 'kafkajs', option: 'client' }
+
+function vendorOptions(options: ReadKafkaOptions): object {
+  const { brokers, clientId, ssl, sasl, requestTimeout, connectionTimeout } = options
+  return {
+    brokers: [...brokers],
+    clientId,
+    ...(ssl !== false && { ssl }),
+    ...(sasl && { sasl }),
+    requestTimeout,
+    connectionTimeout,
+    // Retry is the front's; this much is left to try every broker of the list once.
+    retry: { retries: Math.max(brokers.length - 1, 1), initialRetryTime: 30, maxRetryTime: 500 },
+    // No logger of our own: failures are thrown.
+    logCreator: () => () => undefined
+  }
+}

@@ -1,0 +1,219 @@
+import { type Environment, sleep } from '../../core/environment.ts'
+import { StreamError } from '../../core/errors.ts'
+import type { FencedProducer, TransactionBatch, TransactionDriver, TransactionOutcome } from '../../spec/transaction.ts'
+import type { VendorBroker } from './client.ts'
+import { closedError, type Connection } from './connection.ts'
+import { classify, explain, protocolCode, protocolError } from './errors.ts'
+import { type ProducerIdentity, writeRecords, type WriteOptions } from './produce.ts'
+import { offsetAfter } from './records.ts'
+
+/**
+ * One transactional producer per id (decision 4), by the requests of the protocol: init, add partitions, write, add and
+ * write offsets, end. kafkajs's own producer cannot go on after a failed end, waits 300 ms where 2 are enough, and copies a
+ * partition's list once per record.
+ */
+export interface TransactionContext {
+  readonly environment: Environment
+  /** Sockets for one more producer: shared by a few, because a broker answers each socket in order. */
+  readonly lane: () => Connection
+  readonly write: Omit<WriteOptions, 'connection' | 'identity'>
+  /** Ms after which the broker aborts a transaction that does not end. */
+  readonly transactionTimeout: number
+}
+
+/** The coordinator is still ending the transaction before: it says so at once, so asking again is cheap. */
+const concurrent = 51
+const busyCoordinator: readonly number[] = [14, 15, 16, concurrent]
+const fencedCodes: readonly number[] = [47, 90]
+
+export class KafkaTransactions implements TransactionDriver {
+  readonly #context: TransactionContext
+
+  constructor(context: TransactionContext) {
+    this.#context = context
+  }
+
+  async producer(id: string): Promise<FencedProducer> {
+    const connection = this.#context.lane()
+    const { transactionTimeout } = this.#context
+    // Until the transaction of the predecessor has its markers, the coordinator answers CONCURRENT_TRANSACTIONS.
+    const { producerId, producerEpoch } = await atCoordinator(connection, id, this.#context, coordinator =>
+      coordinator.initProducerId({ transactionalId: id, transactionTimeout })
+    )
+    const identity = { transactionalId: id, id: Number(producerId), epoch: producerEpoch, sequences: new Map() }
+    return new KafkaFencedProducer(identity, connection, this.#context)
+  }
+}
+
+type Outcome = { readonly outcome: TransactionOutcome; readonly error?: unknown }
+
+class KafkaFencedProducer implements FencedProducer {
+  readonly #identity: ProducerIdentity
+  readonly #connection: Connection
+  readonly #context: TransactionContext
+  readonly #names: { readonly transactionalId: string; readonly producerId: string; readonly producerEpoch: number }
+  #running: Promise<Outcome> | undefined
+  #closed = false
+  /** After an unclear end nothing more may be written with this epoch. */
+  #spent = false
+
+  constructor(identity: ProducerIdentity, connection: Connection, context: TransactionContext) {
+    this.#identity = identity
+    this.#connection = connection
+    this.#context = context
+    const { transactionalId, id, epoch } = identity
+    this.#names = { transactionalId, producerId: String(id), producerEpoch: epoch }
+  }
+
+  async commit(batch: TransactionBatch): Promise<Outcome> {
+    if (this.#closed) throw closedError()
+    const { transactionalId } = this.#identity
+    if (this.#running) throw misuse(`a transaction of '${transactionalId}' is under way: one at a time`)
+    if (this.#spent)
+      throw misuse(`producer '${transactionalId}' met an unclear or fenced end: close it and make a new one`)
+    try {
+      this.#running = this.#transact(batch)
+      const ended = await this.#running
+      this.#spent = ended.outcome === 'fenced' || ended.outcome === 'unknown'
+      return ended
+    } finally {
+      this.#running = undefined
+    }
+  }
+
+  async #transact(batch: TransactionBatch): Promise<Outcome> {
+    const { transactionalId } = this.#identity
+    const what = `a transaction of '${transactionalId}'`
+    let stage: 'untouched' | 'open' | 'unclear' | 'ending' = 'untouched'
+    try {
+      // 1. Tell the coordinator which partitions it will have to mark.
+      const topics = partitionsOf(batch)
+      await this.#connection.loadTopics(topics.map(({ topic }) => topic))
+      this.#checkPartitions(topics)
+      stage = 'open'
+      await this.#atCoordinator(coordinator => coordinator.addPartitionsToTxn({ ...this.#names, topics }))
+      // 2. Write records and offsets; both must be answered before the end.
+      const [written, offsets] = await Promise.allSettled([this.#write(batch), this.#writeOffsets(batch)])
+      if (written.status === 'rejected') throw written.reason
+      if (written.value.unclear) stage = 'unclear'
+      if (written.value.failure !== undefined) throw written.value.failure
+      if (offsets.status === 'rejected') throw offsets.reason
+      // 3. End it, once: a repeated end could end the transaction after this one.
+      stage = 'ending'
+      const coordinator = await this.#connection.coordinator('transaction', transactionalId)
+      await coordinator.endTxn({ ...this.#names, transactionResult: true })
+      return { outcome: 'committed' }
+    } catch (thrown) {
+      const error = explain(thrown, what)
+      if (isFenced(thrown)) return { outcome: 'fenced', error }
+      if (stage === 'untouched') return { outcome: 'aborted', error }
+      // A write that may still arrive must not meet a transaction of this epoch: the next init ends this one with a new.
+      if (stage !== 'open') return { outcome: 'unknown', error }
+      return this.#abort(error)
+    }
+  }
+
+  /** The coordinator would refuse all of them, and not say which is wrong. */
+  #checkPartitions(topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[]): void {
+    for (const { topic, partitions } of topics) {
+      const count = this.#connection.partitionCount(topic)
+      const missing = partitions.find(partition => !(partition < count))
+      if (missing === undefined) continue
+      this.#connection.forgetMetadata()
+      throw protocolError(3, `topic '${topic}' has ${count} partitions, there is no partition ${missing}`)
+    }
+  }
+
+  async #abort(error: StreamError): Promise<Outcome> {
+    // A request to the coordinator without an answer may have opened the transaction after our abort.
+    if (isUnanswered(error)) return { outcome: 'unknown', error }
+    try {
+      await this.#atCoordinator(coordinator => coordinator.endTxn({ ...this.#names, transactionResult: false }))
+      return { outcome: 'aborted', error }
+    } catch (failure) {
+      if (isFenced(failure)) return { outcome: 'fenced', error }
+      // INVALID_TXN_STATE: it had not even begun.
+      return { outcome: protocolCode(failure) === 48 ? 'aborted' : 'unknown', error }
+    }
+  }
+
+  #write({ records }: TransactionBatch): ReturnType<typeof writeRecords> {
+    const { write } = this.#context
+    return writeRecords(records, { ...write, connection: this.#connection, identity: this.#identity })
+  }
+
+  async #writeOffsets({ offsets }: TransactionBatch): Promise<void> {
+    if (!offsets || offsets.positions.length === 0) return
+    const { group, positions } = offsets
+    const byTopic = Map.groupBy(positions, ({ topic }) => topic)
+    const topics = Array.from(byTopic, ([topic, places]) => ({
+      topic,
+      partitions: places.map(({ partition, position }) => ({
+        partition,
+        offset: String(offsetAfter(position)),
+        metadata: ''
+      }))
+    }))
+    await this.#atCoordinator(coordinator => coordinator.addOffsetsToTxn({ ...this.#names, groupId: group }))
+    const keeper = await this.#connection.coordinator('group', group)
+    await keeper.txnOffsetCommit({ ...this.#names, groupId: group, topics }).catch((error: unknown) => {
+      this.#connection.forgetCoordinator('group', group)
+      throw error
+    })
+  }
+
+  #atCoordinator<Result>(act: (coordinator: VendorBroker) => Promise<Result>): Promise<Result> {
+    return atCoordinator(this.#connection, this.#identity.transactionalId, this.#context, act)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#running?.catch(() => undefined)
+  }
+}
+
+/** While the coordinator answers that it is busy or has moved, nothing has happened there: ask again. */
+async function atCoordinator<Result>(
+  connection: Connection,
+  id: string,
+  { environment, write }: TransactionContext,
+  act: (coordinator: VendorBroker) => Promise<Result>
+): Promise<Result> {
+  const started = environment.monotonic()
+  for (let delay = 1; ; delay = Math.min(delay * 2, 50)) {
+    try {
+      return await act(await connection.coordinator('transaction', id))
+    } catch (error) {
+      const code = protocolCode(error)
+      if (code !== concurrent) connection.forgetCoordinator('transaction', id)
+      if (code === undefined || !busyCoordinator.includes(code)) throw error
+      if (environment.monotonic() - started > write.timeout) throw error
+    }
+    await sleep(environment, delay)
+  }
+}
+
+function partitionsOf({ records }: TransactionBatch): { topic: string; partitions: number[] }[] {
+  const topics = new Map<string, Set<number>>()
+  for (const { topic, partition } of records) {
+    let partitions = topics.get(topic)
+    if (!partitions) topics.set(topic, (partitions = new Set()))
+    partitions.add(partition)
+  }
+  return Array.from(topics, ([topic, partitions]) => ({ topic, partitions: [...partitions] }))
+}
+
+function isFenced(error: unknown): boolean {
+  const code = protocolCode(error)
+  return code !== undefined && fencedCodes.includes(code)
+}
+
+function isUnanswered(error: StreamError): boolean {
+  if (protocolCode(error) !== undefined) return false
+  const { code } = classify(error)
+  return code === 'connection' || code === 'timeout' || code === 'internal'
+}
+
+function misuse(message: string): StreamError {
+  return new StreamError('internal', message, { adapter: 'kafka' })
+}

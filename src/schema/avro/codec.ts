@@ -1,0 +1,199 @@
+import { StreamError } from '../../core/errors.ts'
+import type { Codec } from '../../core/codec.ts'
+import { view } from '../../core/codec.ts'
+import type { SchemaRegistry } from '../../core/registry.ts'
+import { createSlab } from '../slab.ts'
+import { headerSize, readId, writeHeader } from '../wire.ts'
+import { createWriters } from '../writers.ts'
+import { canonicalOf } from './canonical.ts'
+import { checkAvro } from './compatibility.ts'
+import { buildType, resolverOf } from './engine.ts'
+import type { AvroType } from './model.ts'
+import { parseAvro } from './parse.ts'
+import type { Avsc, AvscResolver, AvscType } from './peer.ts'
+import { proofOf, type Proof } from './proof.ts'
+
+/** A schema ready for work: the codec of the bytes alone, without a header. */
+export interface AvroEngine {
+  readonly schema: AvroType
+  readonly type: AvscType
+  readonly proof: Proof
+  /** Encodes with so many bytes left free in front. */
+  encode(value: unknown, header: number): Buffer
+  decode(bytes: Buffer, start: number, proof: Proof, resolver: AvscResolver | undefined): unknown
+}
+
+export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number'): AvroEngine {
+  const type = buildChecked(avsc, schema, long, true)
+  const proof = proofOf(schema)
+  const slab = createSlab()
+  // What a flat record may hold is fixed by the schema. The rest could be a value that no reader would take.
+  const proveEncoded = canGrow(schema)
+  let current: unknown
+  const write = (target: Buffer, position: number): number => type.encode(current, target, position)
+  return {
+    schema,
+    type,
+    proof,
+    encode(value, header) {
+      current = value
+      try {
+        const bytes = slab.carve(header, write)
+        if (proveEncoded) proof(bytes, header)
+        return bytes
+      } catch (error) {
+        throw refusal(type, value, error)
+      } finally {
+        current = undefined
+      }
+    },
+    decode(bytes, start, writerProof, resolver) {
+      writerProof(bytes, start)
+      try {
+        return type.decode(bytes, start, resolver).value
+      } catch (error) {
+        if (StreamError.is(error)) throw error
+        throw new StreamError('bad-record', `not a value of the schema: ${(error as Error).message}`, { cause: error })
+      }
+    }
+  }
+}
+
+/** Avro without a header: the reader's schema is the writer's. */
+export function bareCodec(name: string, engine: AvroEngine): Codec<unknown> {
+  return {
+    name,
+    encode: value => engine.encode(value, 0),
+    decode: bytes => engine.decode(view(bytes), 0, engine.proof, undefined)
+  }
+}
+
+/** Avro behind the id of its schema. Without an own id (the schema is not registered) it only reads. */
+export function framedCodec(
+  name: string,
+  engine: AvroEngine,
+  registry: SchemaRegistry,
+  own: { readonly id: number } | { readonly missing: string },
+  parts: { readonly avsc: Avsc; readonly long: 'bigint' | 'number' }
+): Codec<unknown> {
+  const same = { proof: engine.proof, resolver: undefined }
+  const canonical = canonicalOf(engine.schema)
+  const writers = createWriters<{ proof: Proof; resolver: AvscResolver | undefined }>(registry, registered => {
+    if (registered.type !== 'AVRO')
+      throw new StreamError('bad-schema', `schema ${registered.id} is ${registered.type}, expected AVRO`)
+    const writer = parseAvro(registered.schema, { lenient: true })
+    if (canonicalOf(writer) === canonical) return same
+    const problems = checkAvro(engine.schema, writer)
+    if (problems.length > 0) {
+      const sentences = problems.map(problem => `${problem.where} ${problem.reason}`).join('; ')
+      throw new StreamError(
+        'bad-schema',
+        `this topic's schema cannot read records of schema ${registered.id}: ${sentences}`
+      )
+    }
+    return {
+      proof: proofOf(writer),
+      resolver: resolve(engine, buildChecked(parts.avsc, writer, parts.long, false), registered.id)
+    }
+  })
+  if ('id' in own) writers.add(own.id, same)
+  return {
+    name,
+    encode(value) {
+      if ('missing' in own) throw new StreamError('bad-schema', own.missing)
+      const bytes = engine.encode(value, headerSize)
+      writeHeader(bytes, 0, own.id)
+      return bytes
+    },
+    decode(bytes) {
+      const writer = writers.get(readId(bytes))
+      return engine.decode(view(bytes), headerSize, writer.proof, writer.resolver)
+    },
+    prepare: payloads => writers.prepare(payloads)
+  }
+}
+
+function resolve(engine: AvroEngine, writer: AvscType, id: number): AvscResolver {
+  try {
+    return resolverOf(engine.type, writer)
+  } catch (error) {
+    throw new StreamError('bad-schema', `this topic's schema cannot read records of schema ${id}`, { cause: error })
+  }
+}
+
+function buildChecked(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number', defaults: boolean): AvscType {
+  try {
+    return buildType(avsc, schema, { long, defaults })
+  } catch (error) {
+    throw new StreamError('bad-schema', `Avro schema: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Says where a value does not fit, and what was expected there; never the value, which may be anybody's secret. */
+function refusal(type: AvscType, value: unknown, error: unknown): StreamError {
+  if (StreamError.is(error)) return error
+  let found: { path: string; expected: string; got: string } | undefined
+  try {
+    type.isValid(value, {
+      errorHook: (path, inner, expected) => {
+        found ??= { path: path.join('.'), expected: expectation(expected), got: kindOf(inner) }
+      }
+    })
+  } catch {
+    // A value that holds itself, for one.
+  }
+  if (!found)
+    return new StreamError('bad-record', 'the value cannot be encoded: it is nested too deeply, or holds itself')
+  const where = found.path === '' ? 'the value' : `'${found.path}'`
+  return new StreamError('bad-record', `${where} does not fit the schema: expected ${found.expected}, got ${found.got}`)
+}
+
+function expectation(type: AvscType): string {
+  const name = type.typeName.replace(/^(logical|abstract|union):/, '')
+  switch (type.typeName) {
+    case 'abstract:long':
+      return 'a bigint of 64 bits'
+    case 'long':
+      return 'a whole number within 2^53'
+    case 'int':
+      return 'a whole number of 32 bits'
+    case 'string':
+      return 'a well-formed string'
+    case 'logical:bytes':
+      return 'a Uint8Array'
+    case 'fixed':
+    case 'logical:fixed':
+      return `a Uint8Array of the size of ${type.branchName}`
+    case 'logical:decimal':
+      return 'a decimal text within precision and scale'
+    case 'enum':
+      return `a symbol of ${type.branchName}`
+    case 'union:wrapped':
+    case 'union:unwrapped':
+      return `one of ${(type as unknown as { types: AvscType[] }).types.map(branch => branch.branchName).join(', ')}`
+    default:
+      return type.typeName.startsWith('logical:') ? `a valid Date (${name})` : `${type.branchName ?? name}`
+  }
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  if (value instanceof Date) return 'Date'
+  return value instanceof Uint8Array ? 'Uint8Array' : typeof value
+}
+
+function canGrow(type: AvroType): boolean {
+  // A record refers to itself only through one of these, or a union of it.
+  const seen = new Set<AvroType>()
+  const visit = (inner: AvroType): boolean => {
+    if (inner.kind === 'array' || inner.kind === 'map') return true
+    if (inner.kind === 'union') return inner.branches.some(visit)
+    if (inner.kind !== 'record') return false
+    if (seen.has(inner)) return true
+    seen.add(inner)
+    const grows = inner.fields.some(field => visit(field.type))
+    return grows
+  }
+  return visit(type)
+}

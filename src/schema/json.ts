@@ -1,0 +1,116 @@
+import { StreamError } from '../core/errors.ts'
+import { view, type Codec } from '../core/codec.ts'
+import type { StandardSchema, InputOf, JsonSchemaSource, OutputOf } from './json/standard-schema.ts'
+import { validate } from './json/validate.ts'
+import { headerSize, isFramed, subjectOf, writeHeader } from './wire.ts'
+
+export interface JsonOptions {
+  /** The subject of the schema in the registry. Default: `<topic>-value`, `<topic>-key`. */
+  readonly subject?: string
+  /** `false`: plain JSON, whatever registry the client has. Default `true`. */
+  readonly id?: boolean
+}
+
+/** In the place of a validator whose output it does not take back: what was read could not be written again. */
+export interface OneWaySchema {
+  readonly error: 'this schema changes the type of the value (a transform): what it gives, it does not take, so that a value could not be both written and read'
+}
+
+type TwoWay<Schema extends StandardSchema> = OutputOf<Schema> extends InputOf<Schema> ? unknown : OneWaySchema
+
+/**
+ * JSON whose values are checked, when they are written and when they are read, by any Standard Schema validator (zod, Valibot,
+ * ArkType and others); the type is the validator's output.
+ *
+ * With a schema registry, and a validator that can say itself as JSON Schema (`StandardJSONSchemaV1`; zod 4 can), the schema is
+ * registered at start and each record carries its id in Confluent's wire format. Else records are plain JSON. Both kinds are read,
+ * always: the first byte tells them apart.
+ *
+ * Errors: `bad-record`, naming the place and never the value; `bad-config`, an asynchronous validator; at start `bad-schema` (refused by
+ * the rule of the subject, or without a JSON Schema form), `connection`.
+ *
+ * @example
+ * const orders = topic('orders', { key: text, value: json(z.object({ id: z.string(), cents: z.int() })) })
+ */
+export function json<Schema extends StandardSchema<any, any>>(
+  validator: Schema & TwoWay<Schema>,
+  options: JsonOptions = {}
+): Codec<OutputOf<Schema>> {
+  const schema: StandardSchema = validator
+  if (typeof schema?.['~standard']?.validate !== 'function')
+    throw new StreamError(
+      'bad-config',
+      "json(validator) takes a Standard Schema validator; for JSON without a check, use json<Type>() of 'tidemark'"
+    )
+  for (const name of Object.keys(options))
+    if (name !== 'subject' && name !== 'id')
+      throw new StreamError('bad-config', `json: unknown option '${name}'; known are subject, id`)
+  return {
+    ...codec(schema, undefined),
+    async bind({ topic, part, registry }) {
+      if (!registry || options.id === false) return codec(schema, undefined)
+      const text = jsonSchemaOf(schema)
+      if (text === undefined) return codec(schema, undefined)
+      const { id } = await registry.register(options.subject ?? subjectOf(topic, part), { type: 'JSON', schema: text })
+      return codec(schema, id)
+    }
+  }
+}
+
+function codec(validator: StandardSchema, id: number | undefined): Codec<any> {
+  return {
+    name: 'json',
+    encode(value) {
+      const encoded = stringify(validate(validator, value))
+      if (id === undefined) return Buffer.from(encoded, 'utf8')
+      const size = Buffer.byteLength(encoded, 'utf8')
+      const bytes = Buffer.allocUnsafe(headerSize + size)
+      writeHeader(bytes, 0, id)
+      bytes.write(encoded, headerSize, size, 'utf8')
+      return bytes
+    },
+    decode: bytes => validate(validator, parse(bytes))
+  }
+}
+
+function stringify(value: unknown): string {
+  let encoded: string | undefined
+  try {
+    encoded = JSON.stringify(value)
+  } catch {
+    // The message of the runtime names properties, and for a bigint that is all there is to say.
+    throw new StreamError('bad-record', 'the value cannot be written as JSON: it holds a bigint, or itself')
+  }
+  if (encoded === undefined) throw new StreamError('bad-record', 'the value cannot be written as JSON: it is undefined')
+  return encoded
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    const start = isFramed(bytes) ? headerSize : 0
+    const decoded = view(bytes).toString('utf8', start)
+    // A replacement shows up for malformed bytes, or was written; the strict decoder tells.
+    const checked = decoded.includes('\uFFFD') ? strict.decode(bytes.subarray(start)) : decoded
+    return JSON.parse(checked) as unknown
+  } catch {
+    // The message of the parser quotes what it read.
+    throw new StreamError('bad-record', `${bytes.length} bytes that are not JSON`)
+  }
+}
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The schema of what is read, as text; nothing when the validator cannot say it. */
+function jsonSchemaOf(validator: StandardSchema): string | undefined {
+  const source = (validator['~standard'] as Partial<JsonSchemaSource>).jsonSchema
+  if (typeof source?.input !== 'function') return undefined
+  try {
+    // The draft that all registries know.
+    return JSON.stringify(source.input({ target: 'draft-07' }))
+  } catch (error) {
+    throw new StreamError(
+      'bad-schema',
+      `json(validator): the schema has no JSON Schema form (${(error as Error).message}); for plain JSON, json(validator, { id: false })`,
+      { cause: error }
+    )
+  }
+}

@@ -1,0 +1,43 @@
+import { StreamError } from '../core/errors.ts'
+
+/**
+ * The wire format that Confluent made common: a zero, the id of the schema in four bytes (big endian), then the payload.
+ * Source: Confluent, "Schema Registry / Formats, Serializers, and Deserializers / Wire format".
+ */
+export const headerSize = 5
+
+export const maximumId: number = 2 ** 32 - 1
+
+export function writeHeader(target: Buffer, position: number, id: number): void {
+  target[position] = 0
+  target.writeUInt32BE(id, position + 1)
+}
+
+export function isFramed(bytes: Uint8Array): boolean {
+  return bytes.length >= headerSize && bytes[0] === 0
+}
+
+/** The id in front of a payload. Throws `bad-record` when there is none. */
+export function readId(bytes: Uint8Array): number {
+  if (bytes.length < headerSize)
+    throw new StreamError(
+      'bad-record',
+      `expected the 5 bytes of a schema id before the payload, got ${bytes.length} bytes in all`
+    )
+  if (bytes[0] !== 0)
+    throw new StreamError(
+      'bad-record',
+      `expected magic byte 0 before a schema id, got ${bytes[0]}: this was not written with a schema registry`
+    )
+  return idAt(bytes)
+}
+
+/** Of bytes that are framed. */
+export function idAt(bytes: Uint8Array): number {
+  return ((bytes[1]! << 24) | (bytes[2]! << 16) | (bytes[3]! << 8) | bytes[4]!) >>> 0
+}
+
+/** How subjects are called unless the codec says otherwise. */
+export function subjectOf(topic: string, part: 'key' | 'value'): string {
+  return `${topic}-${part}`
+}

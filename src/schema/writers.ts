@@ -1,0 +1,117 @@
+import { asStreamError, StreamError } from '../core/errors.ts'
+import type { RegisteredSchema, SchemaRegistry } from '../core/registry.ts'
+import { idAt, isFramed } from './wire.ts'
+
+/** So many writers of one topic are remembered twice over: the present generation and the one before. */
+const generationSize = 256
+
+/** Requests to the registry under way at one time. */
+const parallel = 8
+
+/**
+ * What is known of the schemas that the records of one topic were written with, by id. Each is fetched and compiled once;
+ * concurrent batches share the fetch.
+ */
+export interface Writers<Reader> {
+  /** Throws `bad-schema` when the id is unknown, or its schema cannot be read. */
+  get(id: number): Reader
+  /** Fetches what these payloads need and is not known. Returns nothing when all is known. */
+  prepare(payloads: readonly Uint8Array[]): Promise<void> | undefined
+  /** Makes one known without a fetch. */
+  add(id: number, reader: Reader): void
+}
+
+/**
+ * `compile` may throw; what it throws is what `get` throws for that id. A registry that cannot be reached rejects `prepare`
+ * with the retryable `connection` that it gave, and nothing is remembered of it.
+ */
+export function createWriters<Reader>(
+  registry: SchemaRegistry,
+  compile: (schema: RegisteredSchema) => Reader
+): Writers<Reader> {
+  // Two generations: to lose what `prepare` has just fetched, so many others must come between it and `decode`.
+  let present = new Map<number, Reader | StreamError>()
+  let past = new Map<number, Reader | StreamError>()
+  const pending = new Map<number, Promise<void>>()
+  let lastId = -1
+  let lastReader: Reader | undefined
+
+  const find = (id: number): Reader | StreamError | undefined => present.get(id) ?? past.get(id)
+  const remember = (id: number, reader: Reader | StreamError): void => {
+    if (present.size >= generationSize) {
+      past = present
+      present = new Map()
+    }
+    present.set(id, reader)
+    if (id === lastId) lastId = -1
+  }
+  const fetch = async (id: number): Promise<void> => {
+    let schema: RegisteredSchema
+    try {
+      schema = await registry.byId(id)
+    } catch (error) {
+      const failure = asStreamError(error, 'connection', `schema registry '${registry.name}'`, { retryable: true })
+      if (failure.code !== 'bad-schema') throw failure
+      // The record is the problem, not the registry: it is refused when it is decoded, and its batch goes on.
+      remember(id, new UnknownId(id, failure))
+      return
+    }
+    try {
+      remember(id, compile(schema))
+    } catch (error) {
+      remember(id, asStreamError(error, 'bad-schema', `schema ${id}`))
+    }
+  }
+  const fetchOnce = (id: number): Promise<void> => {
+    let request = pending.get(id)
+    if (!request) {
+      request = fetch(id).finally(() => pending.delete(id))
+      pending.set(id, request)
+    }
+    return request
+  }
+
+  return {
+    add: remember,
+    get(id) {
+      if (id === lastId) return lastReader as Reader
+      const found = find(id)
+      if (found === undefined)
+        throw new StreamError('bad-schema', `schema ${id} was not fetched: prepare() comes before decode()`)
+      if (StreamError.is(found)) throw found
+      lastId = id
+      lastReader = found
+      return found
+    },
+    prepare(payloads) {
+      let missing: Set<number> | undefined
+      let checked = lastId
+      for (const payload of payloads) {
+        if (!isFramed(payload)) continue
+        const id = idAt(payload)
+        if (id === checked) continue
+        checked = id
+        const found = find(id)
+        // An id that the registry did not know is asked for again with each batch: replicas of a registry lag.
+        if (found === undefined || found instanceof UnknownId) (missing ??= new Set()).add(id)
+      }
+      return missing && inParallel([...missing], fetchOnce)
+    }
+  }
+}
+
+class UnknownId extends StreamError {
+  constructor(id: number, cause: StreamError) {
+    super('bad-schema', `no schema has id ${id}: ${cause.message}`, { adapter: cause.adapter, cause })
+  }
+}
+
+async function inParallel(ids: readonly number[], task: (id: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const worker = async (): Promise<void> => {
+    while (next < ids.length) await task(ids[next++]!)
+  }
+  const results = await Promise.allSettled(Array.from({ length: Math.min(parallel, ids.length) }, worker))
+  const failed = results.find(result => result.status === 'rejected')
+  if (failed) throw failed.reason
+}

@@ -1,0 +1,5 @@
+export { conformanceCases } from './cases.ts'
+export { adapterConformance, type TestRunner } from './register.ts'
+export { runConformance, type RunOptions } from './run.ts'
+export { titleOf } from './types.ts'
+export type { CaseResult, ConformanceCase, Harness, HarnessTraits } from './types.ts'

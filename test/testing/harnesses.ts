@@ -1,0 +1,71 @@
+/** How the conformance suite reaches each backend: used by the adapters' tests and by `scripts/matrix.ts`. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { memory, MemoryBroker, memoryCapabilities } from '../../src/adapters/memory/index.ts'
+import { systemEnvironment } from '../../src/core/environment.ts'
+import type { AnyAdapter } from '../../src/spec/index.ts'
+import type { Harness } from '../../src/testing/conformance/index.ts'
+
+async function opened(adapter: AnyAdapter): Promise<AnyAdapter> {
+  await adapter.open(systemEnvironment)
+  return adapter
+}
+
+/** One broker for all adapters of the harness. */
+export function memoryHarness(): Harness {
+  const broker = new MemoryBroker()
+  return {
+    backend: 'memory',
+    capabilities: memoryCapabilities,
+    sessionTimeout: 500,
+    start: () => opened(memory({ broker })),
+    async stop() {}
+  }
+}
+
+/** A directory of its own, shared by all adapters of the harness as by several processes. */
+export async function fileHarness(): Promise<Harness> {
+  const { file, fileCapabilities } = await import('../../src/adapters/file/index.ts')
+  const directory = await mkdtemp(join(tmpdir(), 'tidemark-conformance-'))
+  return {
+    backend: 'file',
+    capabilities: fileCapabilities,
+    sessionTimeout: 2000,
+    start: () => opened(file({ path: directory })),
+    stop: () => rm(directory, { recursive: true, force: true })
+  }
+}
+
+/** What of a server a harness needs; `restart` only for one that may be disturbed. */
+export interface KafkaServer {
+  readonly url: string
+  restart?(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
+  const { fromUrl, kafka, kafkaCapabilities } = await import('../../src/adapters/kafka/index.ts')
+  const { restart } = server
+  return {
+    backend: 'kafka',
+    capabilities: kafkaCapabilities,
+    // The broker's `group.min.session.timeout.ms`.
+    sessionTimeout: 6000,
+    start: () => opened(kafka(fromUrl(server.url))),
+    unreachable: async () => opened(kafka({ brokers: [`127.0.0.1:${await unusedPort()}`] })),
+    ...(restart && { restart: () => restart.call(server) }),
+    stop: () => server.stop()
+  }
+}
+
+/** A port on which nobody listens, as far as one can know. */
+async function unusedPort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise(resolve => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port was given')
+  return address.port
+}
