@@ -1,3 +1,4 @@
+import { execFileSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { Kafka, logLevel, type Admin, type KafkaConfig } from 'kafkajs'
 import type { SecureListener, Server, ServerUser } from '../../testcontainers/server.ts'
@@ -30,18 +31,19 @@ async function connected<Result>(config: KafkaConfig, work: (admin: Admin) => Pr
   }
 }
 
-/** Says whether a process exists. */
+/** Says whether a process runs. One that ended, but was not yet collected by its parent, does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
+    if (process.platform === 'win32') return true
+    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z')
   } catch {
     return false
   }
 }
 
 /** Reads the first line that a process writes. Rejects when it ends without one. */
-export async function firstLine(child: import('node:child_process').ChildProcess): Promise<string> {
+export async function firstLine(child: ChildProcess): Promise<string> {
   let text = ''
   child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
   const ended = once(child, 'exit').then(([code]) => code as number | null)
