@@ -2,7 +2,7 @@ import { withRetry, parkedTopic } from './broker/index.ts'
 import { StreamError } from './core/errors.ts'
 import type { AnyTopic } from './core/topic.ts'
 import { ensureTopic, groupName, type Pipeline, type RunHost } from './pipeline/index.ts'
-import type { AdminDriver, PartitionBacklog, TopicDescription } from './spec/index.ts'
+import type { AdminDriver, AnyAdapter, PartitionBacklog, TopicDescription } from './spec/index.ts'
 
 export interface CreateTopicOptions {
   /** Default: what the definition says, else 4. */
@@ -44,7 +44,14 @@ export class Admin {
 
   /** Records that a group has not committed yet, per partition. */
   backlog(group: string, topic: AnyTopic): Promise<readonly PartitionBacklog[]> {
-    return this.#with(topic.name, admin => admin.backlog(group, [topic.name]))
+    return this.#with(topic.name, async (admin, adapter) => {
+      if (adapter.capabilities.groups) return admin.backlog(group, [topic.name])
+      if (!admin.behind) throw new StreamError('unsupported', `'${adapter.name}' cannot tell how many records wait`)
+      const description = await admin.describeTopic(topic.name)
+      const store = await this.#host.openStore()
+      const positions = await store.positions(group, topic.name)
+      return admin.behind(topic.name, Array.from({ length: description?.partitions ?? 0 }, (_, partition) => positions.get(partition)))
+    })
   }
 
   /** Records that wait before each stage of a pipeline: stage -> records. */
@@ -64,14 +71,13 @@ export class Admin {
     return parkedTopic(topic.name)
   }
 
-  #with<Result>(topic: string, call: (admin: AdminDriver) => Promise<Result>): Promise<Result> {
+  #with<Result>(topic: string, call: (admin: AdminDriver, adapter: AnyAdapter) => Promise<Result>): Promise<Result> {
     const adapter = this.#host.adapterOf(topic)
-    if (!adapter) throw new StreamError('internal', `no broker for topic '${topic}'`)
     const { environment } = this.#host
     return withRetry({ adapter, environment, doing: `topic '${topic}'`, attempts: 5 }, async () => {
       const admin = adapter.admin()
       try {
-        return await call(admin)
+        return await call(admin, adapter)
       } finally {
         await admin.close()
       }

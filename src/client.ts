@@ -7,6 +7,7 @@ import type { Topic } from './core/topic.ts'
 import { Admin } from './admin.ts'
 import {
   defaultSettings,
+  openGroupReader,
   openStore,
   producerReports,
   resolveTopic,
@@ -78,7 +79,14 @@ export class Client {
   /** A consumer in a group, at least once. See `Consumer` for when a record counts as done. */
   consumer<Name extends string, Key, Value>(topic: Topic<Name, Key, Value>, options: ConsumerOptions): Consumer<Name, Key, Value> {
     this.#assertOpen()
-    return new Consumer(() => resolveTopic(this.#host(), topic), this.#parts.environment, options)
+    const host = this.#host()
+    const { environment } = host
+    return new Consumer(
+      () => resolveTopic(host, topic),
+      (bound, group) => openGroupReader(bound.adapter, environment, () => host.openStore(), group, bound.partitions),
+      environment,
+      options
+    )
   }
 
   /** The adapter of a broker: capabilities, and the vendor's own client as `native`. */

@@ -3,7 +3,7 @@ import { sleep, type Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import { decodeStamp } from '../core/stamp.ts'
-import type { LogReader, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
+import type { LogReader, LogReaderOptions, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
 import { decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
 import { park } from './parked.ts'
 import { classified, delayOf, hasCode } from './retry.ts'
@@ -22,6 +22,8 @@ export interface ConsumerOptions {
   readonly maxBufferedBytes?: number
 }
 
+export type OpenReader = (bound: BoundTopic, options: LogReaderOptions) => Promise<LogReader>
+
 /**
  * Reads a topic as a member of a group, at least once.
  *
@@ -34,6 +36,7 @@ export interface ConsumerOptions {
  */
 export class Consumer<Name extends string, Key, Value> implements AsyncIterable<StreamRecord<Name, Key, Value>> {
   readonly #open: () => Promise<BoundTopic>
+  readonly #openReader: OpenReader
   readonly #environment: Environment
   readonly #options: ConsumerOptions
   /** Partition -> position that may be committed. */
@@ -42,8 +45,15 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   #parked: Sender | undefined
   #committedAt = 0
 
-  constructor(open: () => Promise<BoundTopic>, environment: Environment, options: ConsumerOptions) {
+  /** @param openReader joins a group; the client knows how, also where the broker has none */
+  constructor(
+    open: () => Promise<BoundTopic>,
+    openReader: OpenReader,
+    environment: Environment,
+    options: ConsumerOptions
+  ) {
     this.#open = open
+    this.#openReader = openReader
     this.#environment = environment
     this.#options = options
   }
@@ -94,10 +104,8 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     }
   }
 
-  async #connect(bound: BoundTopic): Promise<LogReader> {
-    const { adapter } = bound
-    if (!adapter.logReader) throw new StreamError('unsupported', `'${adapter.name}' has no consumer groups: read it in a pipeline`)
-    return adapter.logReader({
+  #connect(bound: BoundTopic): Promise<LogReader> {
+    return this.#openReader(bound, {
       group: this.#options.group,
       topics: [bound.topic.name],
       sessionTimeout: this.#options.sessionTimeout ?? 10_000,

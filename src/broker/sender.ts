@@ -104,7 +104,7 @@ export class Sender {
     if (this.#scheduled) return
     this.#scheduled = true
     // After the microtasks of this turn, so that a burst of sends becomes one request.
-    setImmediate(() => {
+    void this.#environment.turn().then(() => {
       this.#scheduled = false
       this.#pump()
     })

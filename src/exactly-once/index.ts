@@ -1,14 +1,17 @@
+export { LeaseGroup, type LeaseListener } from './lease-group.ts'
+export { balance, observe, presence, type Lease } from './leases.ts'
 export { decodeHead, encodeHead, type Head } from './head.ts'
 export { decodeOutbox, encodeOutbox } from './outbox.ts'
 export { idle, step, type ProtocolEffect, type ProtocolEvent, type ProtocolState } from './protocol.ts'
 export { commitToken } from './store.ts'
 export type {
   AppendOutcome,
+  ClientStore,
   Commit,
   CommitStore,
   LastCommit,
-  Lease,
   LeaseStore,
+  PositionStore,
   ReadBack,
   TaskLog,
   TaskName,

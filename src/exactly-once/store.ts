@@ -2,6 +2,7 @@ import { uuidv7Bytes, type Environment } from '../core/environment.ts'
 import type { OutgoingRecord, Position } from '../core/record.ts'
 import type { TopicPartition } from '../spec/index.ts'
 import type { StateRow } from '../state/index.ts'
+import type { Lease } from './leases.ts'
 
 /** One commit of one task: everything that becomes durable together (law 2). */
 export interface Commit {
@@ -79,23 +80,34 @@ export interface TaskName {
   readonly ordinal: number
 }
 
-/** Time-bound claims on tasks where no broker assigns them. A claim only says when to try: the store's epoch fences. */
+/**
+ * The table of leases, for tasks that no broker assigns. `scope` is what the leases are shared out in: a stage. A lease only
+ * says when to try: the store's epoch fences.
+ */
 export interface LeaseStore {
-  /** The row of a task, or `undefined`. */
-  read(task: string): Promise<Lease | undefined>
-  /** Takes the lease if the row is still `seen` (or still absent): a conditional write. */
-  take(task: string, owner: string, seen: Lease | undefined): Promise<boolean>
-  /** Counts the beat of our lease up; false when it is no longer ours. */
-  beat(task: string, owner: string): Promise<boolean>
-  /** Gives it back if it is ours. */
-  release(task: string, owner: string): Promise<void>
+  leases(scope: string): Promise<readonly Lease[]>
+  /**
+   * Writes the owner (`undefined` frees it) if the row is still as `seen`, or still absent: a conditional write. Clears a
+   * wish, counts the beat up.
+   */
+  take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean>
+  /** Counts up the beats of all leases that `owner` holds; gives their names. */
+  beat(scope: string, owner: string): Promise<readonly string[]>
+  /** Asks the owner to give it up. */
+  ask(scope: string, name: string, by: string): Promise<void>
+  /** Gives it back if it is `owner`'s. */
+  release(scope: string, name: string, owner: string): Promise<void>
 }
 
-/** Expiry is judged by watching `beat` stand still on the observer's own monotonic clock, never by comparing wall clocks. */
-export interface Lease {
-  readonly owner: string | undefined
-  readonly beat: number
+/** What groups have processed, on brokers that keep no positions for them. */
+export interface PositionStore {
+  /** Position last processed per partition, `undefined` where none. */
+  positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>>
+  storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void>
 }
+
+/** Everything that a client may keep in one store. */
+export type ClientStore = CommitStore & LeaseStore & PositionStore
 
 /** A token for one append, random: no two owners share one. */
 export function commitToken(environment: Environment): string {

@@ -24,6 +24,7 @@ export type {
   WriteFunction
 } from './definitions.ts'
 export { groupName } from './identity.ts'
+export { openGroupReader } from './leased-reader.ts'
 export { openStore, type ClientStore } from './open-store.ts'
 export { producerReports } from './producer-reports.ts'
 export { runPipeline, type RunHost } from './run.ts'

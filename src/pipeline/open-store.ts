@@ -1,10 +1,9 @@
 import { join } from 'node:path'
 import { StreamError } from '../core/errors.ts'
-import { MemoryStore, SqliteStore, type CommitStore, type LeaseStore } from '../exactly-once/index.ts'
+import { MemoryStore, SqliteStore, type ClientStore } from '../exactly-once/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 
-/** A store that a client can use by itself: it commits, and it holds leases. */
-export type ClientStore = CommitStore & LeaseStore
+export type { ClientStore }
 
 /**
  * Opens the store of a client. Default: beside the data of a `file:` broker, so that they live and die together; in memory

@@ -112,8 +112,6 @@ class Run {
     const from = bound(stage.from)
     const to = bound(stage.to)
     const adapter = oneBroker(stage, from) ?? to[0]!.adapter
-    if (stage.kind !== 'source' && !adapter.logReader)
-      throw new StreamError('unsupported', `stage '${stage.name}': reading from '${adapter.name}' in a pipeline needs consumer groups, which it does not have`)
     const splits = stage.kind === 'source' ? await (stage.options.splits?.() ?? ['main']) : []
     const tasks = stage.kind === 'source' ? splits.length : coPartitioned(stage, from)
     for (const input of from) if (policyOf(stage.failure).then === 'park') await ensureParked(input, this.#host.environment)
@@ -131,6 +129,7 @@ class Run {
       to,
       adapter,
       tasks,
+      leases: () => this.#host.openStore(),
       sender: (topic: string) => this.#sender(topic),
       vitals: publisher,
       view: await this.#view(adapter),

@@ -28,7 +28,7 @@ function plain(writer: OpenPlainWriter<unknown>): OpenSink {
     store: undefined,
     close: () => writer.close(),
     logic() {
-      const { records, ...logic } = collecting()
+      const { records, ...logic } = collecting<StreamRecord>()
       let watermark = -Infinity
       let context: Parameters<Logic['process']>[1] | undefined
       return {
@@ -62,18 +62,18 @@ function transactional(writer: OpenTransactionalWriter<unknown>): OpenSink {
     store: writer.store,
     close: () => writer.close(),
     logic() {
-      const { records, ...logic } = collecting()
+      const { records, ...logic } = collecting<unknown>()
       return {
         ...logic,
-        process: record => void records.push(record),
+        process: record => void records.push(writer.prepare(record)),
         beforeAppend: log => writer.stage(log, records)
       }
     }
   }
 }
 
-function collecting(): Pick<Logic, 'fire' | 'onWatermark' | 'applied' | 'discard'> & { records: StreamRecord[] } {
-  const records: StreamRecord[] = []
+function collecting<Item>(): Pick<Logic, 'fire' | 'onWatermark' | 'applied' | 'discard'> & { records: Item[] } {
+  const records: Item[] = []
   const clear = (): void => void (records.length = 0)
   return { records, fire: () => undefined, onWatermark: undefined, applied: clear, discard: clear }
 }

@@ -10,10 +10,12 @@ export interface TransactionalWriter<Item> {
   open(): Promise<OpenTransactionalWriter<Item>>
 }
 
-export interface OpenTransactionalWriter<Item> {
+export interface OpenTransactionalWriter<Item, Prepared = any> {
   readonly store: CommitStore
+  /** As each record is processed: what it throws is a failure of that record, retried and parked like any other. */
+  prepare(record: Item): Prepared
   /** Directly before `log.append`: the records belong to the transaction of that append. */
-  stage(log: TaskLog, records: readonly Item[]): void
+  stage(log: TaskLog, records: readonly Prepared[]): void
   close(): Promise<void>
 }
 

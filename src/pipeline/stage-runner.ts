@@ -6,6 +6,7 @@ import { GroupStore, type CommitStore } from '../exactly-once/index.ts'
 import type { LogEvent, LogReader, PartitionsRevoked, StartAt, TopicPartition } from '../spec/index.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { groupName, taskName } from './identity.ts'
+import { openGroupReader } from './leased-reader.ts'
 import type { Logic } from './logic.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { endTask, TaskRunner, type ReaderControl } from './task-runner.ts'
@@ -86,12 +87,18 @@ export class StageRunner {
   async #open(signal: AbortSignal): Promise<void> {
     const { adapter, environment, pipeline, stage, from, settings, store } = this.#base
     this.#reader = await withRetry({ adapter, environment, doing: `joining the group of stage '${stage.name}'`, signal }, () =>
-      adapter.logReader!({
-        group: groupName(pipeline, stage.name),
-        topics: from.map(({ topic }) => topic.name),
-        sessionTimeout: settings.sessionTimeout,
-        maxBytes: settings.maxBufferedBytes
-      })
+      openGroupReader(
+        adapter,
+        environment,
+        () => this.#base.leases(),
+        {
+          group: groupName(pipeline, stage.name),
+          topics: from.map(({ topic }) => topic.name),
+          sessionTimeout: settings.sessionTimeout,
+          maxBytes: settings.maxBufferedBytes
+        },
+        from[0]!.partitions
+      )
     )
     this.#runtime = { ...this.#base, store: store === 'group' ? new GroupStore(this.#reader, adapter.location) : store }
   }
@@ -100,7 +107,7 @@ export class StageRunner {
   async #turn(): Promise<void> {
     const reader = this.#reader!
     for (const request of this.#requests.splice(0)) await request()
-    this.#report(reader)
+    this.#report(reader, reportInterval)
     this.#interrupt = new AbortController()
     if (this.#requests.length > 0 || this.#stop.signal.aborted) this.#interrupt.abort()
     let events: readonly LogEvent[]
@@ -149,6 +156,7 @@ export class StageRunner {
   }
 
   #control(): ReaderControl {
+    const { adapter } = this.#base
     return {
       seek: (place: TopicPartition, at: StartAt | 'committed') =>
         new Promise((resolve, reject) => {
@@ -161,13 +169,15 @@ export class StageRunner {
       resume: place => this.#reader?.resume([place]),
       processed: positions => {
         for (const position of positions) this.#processed.set(`${position.partition} ${position.topic}`, position)
+        // On a queue this is the acknowledgement: what waits too long for it comes again.
+        if (adapter.capabilities.positions === 'none' && this.#reader) this.#report(this.#reader, 0)
       }
     }
   }
 
-  #report(reader: LogReader): void {
+  #report(reader: LogReader, interval: number): void {
     const now = this.#base.environment.monotonic()
-    if (this.#processed.size === 0 || now - this.#reportedAt < reportInterval) return
+    if (this.#processed.size === 0 || now - this.#reportedAt < interval) return
     this.#reportedAt = now
     const positions = [...this.#processed.values()]
     this.#processed.clear()

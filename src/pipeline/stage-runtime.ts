@@ -1,7 +1,7 @@
 import type { BoundTopic, Sender } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import type { AnyAdapter } from '../spec/index.ts'
-import type { CommitStore } from '../exactly-once/index.ts'
+import type { ClientStore, CommitStore } from '../exactly-once/index.ts'
 import type { Stage } from './definitions.ts'
 import type { RunSettings } from './settings.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
@@ -21,6 +21,8 @@ export interface StageRuntime<Kind extends Stage = Stage> {
   /** Tasks of the stage; of a source, splits. */
   readonly tasks: number
   readonly store: CommitStore
+  /** Leases, on brokers without groups. */
+  leases(): Promise<ClientStore>
   /** The sender for a topic: one per broker and run. */
   sender(topic: string): Sender
   readonly vitals: VitalsPublisher

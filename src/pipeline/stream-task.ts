@@ -71,7 +71,9 @@ export class StreamTask implements Committed {
     for (const bound of this.#runtime.from) {
       const { name } = bound.topic
       const snapshot = head?.trackers[name] as TrackerSnapshot | undefined
-      this.inputs.push(new PartitionInput(bound, this.#partition, this.#runtime.view.topic(name), head?.positions[name], snapshot))
+      // Positions of a queue are good for one subscription only.
+      const position = bound.adapter.capabilities.positions === 'log' ? head?.positions[name] : undefined
+      this.inputs.push(new PartitionInput(bound, this.#partition, this.#runtime.view.topic(name), position, snapshot))
     }
     Object.assign(this.counts, head?.counts)
     // Outputs sent before the commit have an identity of this life only: their sequences start anew.
@@ -203,6 +205,8 @@ export class StreamTask implements Committed {
       diagnose('record-duplicate', { ...place, position: raw.position })
       return true
     }
+    // Where order is not kept, the missing ones may still come: the tracker waits for them.
+    if (bound.adapter.capabilities.order === 'none') return false
     const from = tracker.expected(stamp.producer)
     tracker.skipTo(stamp.producer, stamp.sequence - 1)
     // A reader that starts behind the start of a producer has missed nothing.

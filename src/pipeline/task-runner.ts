@@ -13,7 +13,7 @@ import type { Logic } from './logic.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { StreamTask } from './stream-task.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
-import { Wake } from './wake.ts'
+import { Signal } from '../core/signal.ts'
 
 /** What a task asks of the reader of its stage. */
 export interface ReaderControl {
@@ -38,7 +38,7 @@ export class TaskRunner {
   readonly #partition: number
   readonly #logic: Logic
   readonly #control: ReaderControl
-  readonly #wake: Wake
+  readonly #wake: Signal
   readonly #abort = new AbortController()
   #task: StreamTask | undefined
   #producer: ProducerId
@@ -50,9 +50,9 @@ export class TaskRunner {
     this.#partition = name.ordinal
     this.#logic = logic
     this.#control = control
-    this.#wake = new Wake(runtime.environment)
+    this.#wake = new Signal(runtime.environment)
     this.#producer = durableProducer(name)
-    const stopListening = runtime.view.onChange(() => this.#wake.now())
+    const stopListening = runtime.view.onChange(() => this.#wake.raise())
     this.ended = this.#run().finally(stopListening)
     this.ended.catch(() => {}) // the stage listens, too; it must not be an unhandled rejection before that
   }
@@ -63,13 +63,13 @@ export class TaskRunner {
     if (!input) return
     input.push(event.records)
     this.#flow(input)
-    this.#wake.now()
+    this.#wake.raise()
   }
 
   /** Commits what is done and ends. */
   release(): Promise<void> {
     this.#releasing = true
-    this.#wake.now()
+    this.#wake.raise()
     return this.ended
   }
 
@@ -77,7 +77,7 @@ export class TaskRunner {
   abandon(): void {
     this.#releasing = true
     this.#abort.abort()
-    this.#wake.now()
+    this.#wake.raise()
   }
 
   async #run(): Promise<void> {
@@ -157,7 +157,7 @@ export class TaskRunner {
   async #commit(task: StreamTask, committer: Committer): Promise<void> {
     const positions = task.positions()
     await committer.commit(task.uncommitted)
-    if (this.#runtime.store.outputs === 'relay') this.#control.processed(positions)
+    this.#control.processed(positions)
     this.#tell(task)
   }
 

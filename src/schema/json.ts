@@ -1,7 +1,7 @@
 import { StreamError } from '../core/errors.ts'
 import { view, type Codec } from '../core/codec.ts'
 import type { StandardSchema, InputOf, JsonSchemaSource, OutputOf } from './json/standard-schema.ts'
-import { validate } from './json/validate.ts'
+import { createCheck } from './json/validate.ts'
 import { headerSize, isFramed, subjectOf, writeHeader } from './wire.ts'
 
 export interface JsonOptions {
@@ -58,10 +58,11 @@ export function json<Schema extends StandardSchema<any, any>>(
 }
 
 function codec(validator: StandardSchema, id: number | undefined): Codec<any> {
+  const check = createCheck(validator)
   return {
     name: 'json',
     encode(value) {
-      const encoded = stringify(validate(validator, value))
+      const encoded = stringify(check(value))
       if (id === undefined) return Buffer.from(encoded, 'utf8')
       const size = Buffer.byteLength(encoded, 'utf8')
       const bytes = Buffer.allocUnsafe(headerSize + size)
@@ -69,7 +70,7 @@ function codec(validator: StandardSchema, id: number | undefined): Codec<any> {
       bytes.write(encoded, headerSize, size, 'utf8')
       return bytes
     },
-    decode: bytes => validate(validator, parse(bytes))
+    decode: bytes => check(parse(bytes))
   }
 }
 

@@ -31,9 +31,17 @@ export interface AdminDriver {
   /** `undefined` when there is no such topic. Never creates one. */
   describeTopic(topic: string): Promise<TopicDescription | undefined>
   listTopics(): Promise<readonly string[]>
-  /** One row per partition of the topics, a partition without commit counts from its start. */
+  /**
+   * One row per partition of the topics, a partition without commit counts from its start. Without `groups`: rejects with
+   * `unsupported`.
+   */
   backlog(group: string, topics: readonly string[]): Promise<readonly PartitionBacklog[]>
-  /** The positions that the group has committed: last processed, `undefined` where none. */
+  /** The positions that the group has committed, `undefined` where none. Without `groups`: rejects with `unsupported`. */
   committed(group: string, topic: string): Promise<readonly (Position | undefined)[]>
+  /**
+   * Without `groups`: records behind these positions, by partition; `undefined` counts from the start. Absent where the
+   * backend cannot tell (Pub/Sub).
+   */
+  behind?(topic: string, positions: readonly (Position | undefined)[]): Promise<readonly PartitionBacklog[]>
   close(): Promise<void>
 }

@@ -10,7 +10,10 @@ const trade = {
     { name: 'symbol', type: 'string' },
     { name: 'cents', type: 'long' },
     { name: 'side', type: { type: 'enum', name: 'Side', symbols: ['BUY', 'SELL'] } },
-    { name: 'legs', type: { type: 'array', items: { type: 'record', name: 'Leg', fields: [{ name: 'price', type: 'double' }] } } }
+    {
+      name: 'legs',
+      type: { type: 'array', items: { type: 'record', name: 'Leg', fields: [{ name: 'price', type: 'double' }] } }
+    }
   ]
 } as const
 
@@ -30,7 +33,10 @@ test('values look natural in JavaScript', async () => {
           { name: 'exactly', type: { type: 'long', logicalType: 'timestamp-micros' } },
           { name: 'on', type: { type: 'int', logicalType: 'date' } },
           { name: 'fee', type: { type: 'bytes', logicalType: 'decimal', precision: 12, scale: 2 } },
-          { name: 'rate', type: { type: 'fixed', name: 'Rate', size: 4, logicalType: 'decimal', precision: 9, scale: 4 } },
+          {
+            name: 'rate',
+            type: { type: 'fixed', name: 'Rate', size: 4, logicalType: 'decimal', precision: 9, scale: 4 }
+          },
           { name: 'big', type: 'long' },
           { name: 'raw', type: 'bytes' },
           { name: 'hash', type: { type: 'fixed', name: 'Hash', size: 3 } },
@@ -56,7 +62,12 @@ test('values look natural in JavaScript', async () => {
     tags: { a: 1, b: -2 }
   }
   const decoded = values.decode(values.encode(value))
-  expect({ ...decoded, raw: new Uint8Array(decoded.raw), hash: new Uint8Array(decoded.hash), blob: new Uint8Array(decoded.blob!) }).toEqual(value)
+  expect({
+    ...decoded,
+    raw: new Uint8Array(decoded.raw),
+    hash: new Uint8Array(decoded.hash),
+    blob: new Uint8Array(decoded.blob!)
+  }).toEqual(value)
   expect(values.decode(values.encode({ ...value, maybe: null, blob: null })).maybe).toBeNull()
 })
 
@@ -75,7 +86,19 @@ test('microseconds below the millisecond are cut off towards the past', async ()
 })
 
 test('long is a bigint of 64 bits, or a number that refuses to round', async () => {
-  await roundTrips(avro<any>('"long"', { id: false }), 0n, -1n, 63n, -64n, 64n, 2n ** 31n, -(2n ** 31n) - 1n, 2n ** 52n, 2n ** 53n + 1n, -(2n ** 63n))
+  await roundTrips(
+    avro<any>('"long"', { id: false }),
+    0n,
+    -1n,
+    63n,
+    -64n,
+    64n,
+    2n ** 31n,
+    -(2n ** 31n) - 1n,
+    2n ** 52n,
+    2n ** 53n + 1n,
+    -(2n ** 63n)
+  )
   const numbers = await bound(avro('long', { id: false, long: 'number' }))
   const bigints = await bound(avro('long', { id: false }))
   expect(numbers.decode(bigints.encode(-123456789012n))).toBe(-123456789012)
@@ -85,12 +108,32 @@ test('long is a bigint of 64 bits, or a number that refuses to round', async () 
 })
 
 test('unions: plain when typeof tells, else wrapped by the name of the branch', async () => {
-  await roundTrips(avro<any>(['null', 'int', 'long', 'string', 'boolean', { type: 'array', items: 'int' }], { id: false }), null, 1, 2n, 'x', true, [1])
+  await roundTrips(
+    avro<any>(['null', 'int', 'long', 'string', 'boolean', { type: 'array', items: 'int' }], { id: false }),
+    null,
+    1,
+    2n,
+    'x',
+    true,
+    [1]
+  )
   await roundTrips(avro<any>(['null', 'int', 'double'], { id: false }), null, { int: 1 }, { double: 1.5 })
   const record = (name: string) => ({ type: 'record', name, namespace: 'a.b', fields: [{ name: 'x', type: 'int' }] })
-  await roundTrips(avro<any>([record('One'), record('Two')], { id: false }), { 'a.b.One': { x: 1 } }, { 'a.b.Two': { x: 2 } })
+  await roundTrips(
+    avro<any>([record('One'), record('Two')], { id: false }),
+    { 'a.b.One': { x: 1 } },
+    { 'a.b.Two': { x: 2 } }
+  )
   // Both are objects, so that this is wrapped too.
-  const dated = await bound(avro([{ type: 'long', logicalType: 'timestamp-millis' }, { type: 'map', values: 'int' }], { id: false }))
+  const dated = await bound(
+    avro(
+      [
+        { type: 'long', logicalType: 'timestamp-millis' },
+        { type: 'map', values: 'int' }
+      ],
+      { id: false }
+    )
+  )
   expect(dated.decode(dated.encode({ long: new Date(5) }))).toEqual({ long: new Date(5) })
 })
 
@@ -135,13 +178,24 @@ test('a name without a namespace inside a namespace, and absolute references', a
 test('errors name the path and what was expected, never the value', async () => {
   const codec = await bound(avro(trade, { id: false }))
   const good = { symbol: 'ACME', cents: 1n, side: 'BUY' as const, legs: [{ price: 1 }] }
-  const refusal = async (value: object): Promise<string> => (await failure('bad-record', () => codec.encode({ ...good, ...value }))).message
-  expect(await refusal({ cents: 'secret-1' })).toBe("'cents' does not fit the schema: expected a bigint of 64 bits, got string")
-  expect(await refusal({ cents: 5 })).toContain("'cents' does not fit the schema: expected a bigint of 64 bits, got number")
-  expect(await refusal({ side: 'secret-2' })).toBe("'side' does not fit the schema: expected a symbol of Side, got string")
+  const refusal = async (value: object): Promise<string> =>
+    (await failure('bad-record', () => codec.encode({ ...good, ...value }))).message
+  expect(await refusal({ cents: 'secret-1' })).toBe(
+    "'cents' does not fit the schema: expected a bigint of 64 bits, got string"
+  )
+  expect(await refusal({ cents: 5 })).toContain(
+    "'cents' does not fit the schema: expected a bigint of 64 bits, got number"
+  )
+  expect(await refusal({ side: 'secret-2' })).toBe(
+    "'side' does not fit the schema: expected a symbol of Side, got string"
+  )
   expect(await refusal({ side: 'constructor' })).toContain("'side'")
-  expect(await refusal({ legs: [{ price: 1 }, { price: 'secret-3' }] })).toBe("'legs.1.price' does not fit the schema: expected double, got string")
-  expect(await refusal({ symbol: undefined })).toContain("'symbol' does not fit the schema: expected a well-formed string, got undefined")
+  expect(await refusal({ legs: [{ price: 1 }, { price: 'secret-3' }] })).toBe(
+    "'legs.1.price' does not fit the schema: expected double, got string"
+  )
+  expect(await refusal({ symbol: undefined })).toContain(
+    "'symbol' does not fit the schema: expected a well-formed string, got undefined"
+  )
   expect(await refusal({ symbol: 'half \ud800 pair' })).toContain("'symbol'")
   await failure('bad-record', () => codec.encode(null as never))
   await failure('bad-record', () => codec.encode('secret-4' as never))
@@ -152,7 +206,9 @@ test('errors name the path and what was expected, never the value', async () => 
 test('values that no reader would take are not written', async () => {
   const map = await bound(avro({ type: 'map', values: 'int' }, { id: false }))
   await failure('bad-record', () => map.encode(JSON.parse('{"__proto__":1}') as Record<string, number>))
-  const list = await bound(avro<any>({ type: 'record', name: 'L', fields: [{ name: 'next', type: ['null', 'L'] }] }, { id: false }))
+  const list = await bound(
+    avro<any>({ type: 'record', name: 'L', fields: [{ name: 'next', type: ['null', 'L'] }] }, { id: false })
+  )
   let deep: unknown = null
   for (let depth = 0; depth < 600; depth++) deep = { next: deep }
   await failure('bad-record', () => list.encode(deep))
@@ -162,7 +218,8 @@ test('values that no reader would take are not written', async () => {
   const nulls = await bound(avro({ type: 'array', items: 'null' }, { id: false }))
   await failure('bad-record', () => nulls.encode(new Array(70_000).fill(null)))
   const decimals = await bound(avro({ type: 'bytes', logicalType: 'decimal', precision: 4, scale: 2 }, { id: false }))
-  for (const wrong of ['1.234', '123', '', 'x', '1e3', ' 1', '1.']) await failure('bad-record', () => decimals.encode(wrong))
+  for (const wrong of ['1.234', '123', '', 'x', '1e3', ' 1', '1.'])
+    await failure('bad-record', () => decimals.encode(wrong))
   expect(decimals.decode(decimals.encode('+1.500'))).toBe('1.50')
   await failure('bad-record', () => decimals.encode(1.5 as never))
   const times = await bound(avro({ type: 'long', logicalType: 'timestamp-millis' }, { id: false }))
@@ -218,7 +275,9 @@ test('register: false only looks up', async () => {
   const reader = { type: 'record', name: 'Trade', fields: [{ name: 'symbol', type: 'string' }] } as const
   const lookedUp = await bound(avro(reader, { register: false }), registry)
   expect(await registry.subjects()).toEqual([])
-  expect((await failure('bad-schema', () => lookedUp.encode({ symbol: 'A' }))).message).toContain("not registered under 'trades-value'")
+  expect((await failure('bad-schema', () => lookedUp.encode({ symbol: 'A' }))).message).toContain(
+    "not registered under 'trades-value'"
+  )
   const writer = await bound(avro(trade), registry)
   const bytes = writer.encode({ symbol: 'ACME', cents: 1n, side: 'BUY', legs: [] })
   const projection = await bound(avro(reader, { register: false }), registry)
@@ -229,8 +288,13 @@ test('register: false only looks up', async () => {
   expect(again.encode({ symbol: 'ACME', cents: 1n, side: 'BUY', legs: [] })).toEqual(bytes)
   expect(await registry.versions('trades-value')).toHaveLength(1)
   // It could not read what is there: refused at start.
-  const other = avro({ type: 'record', name: 'Trade', fields: [{ name: 'venue', type: 'string' }] }, { register: false })
-  expect((await failure('bad-schema', () => bound(other, registry))).message).toContain("field 'Trade.venue' is not written, and has no default")
+  const other = avro(
+    { type: 'record', name: 'Trade', fields: [{ name: 'venue', type: 'string' }] },
+    { register: false }
+  )
+  expect((await failure('bad-schema', () => bound(other, registry))).message).toContain(
+    "field 'Trade.venue' is not written, and has no default"
+  )
 })
 
 test('an incompatible schema is refused at start, with the sentences', async () => {
@@ -238,7 +302,9 @@ test('an incompatible schema is refused at start, with the sentences', async () 
   await bound(avro(trade), registry)
   const next = avro({ ...trade, fields: [...trade.fields, { name: 'venue', type: 'string' }] })
   const refused = await failure('bad-schema', () => bound(next, registry))
-  expect(refused.message).toContain("field 'Trade.venue' is not written, and has no default for the reader (backward: the new schema must read version 1)")
+  expect(refused.message).toContain(
+    "field 'Trade.venue' is not written, and has no default for the reader (backward: the new schema must read version 1)"
+  )
   expect(await registry.versions('trades-value')).toHaveLength(1)
 })
 

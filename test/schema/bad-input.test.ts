@@ -60,13 +60,22 @@ test('lengths that lie', async () => {
   const raw = await bare('bytes')
   for (const length of [-1n, 6n, 2n ** 40n]) await refused(raw, Buffer.concat([varint(length), Buffer.from('hello')]))
   const numbers = await bare({ type: 'array', items: 'int' })
-  for (const count of [2n, 2n ** 32n, 2n ** 50n, 2n ** 62n, -(2n ** 50n)]) await refused(numbers, Buffer.concat([varint(count), hex('0200')]))
+  for (const count of [2n, 2n ** 32n, 2n ** 50n, 2n ** 62n, -(2n ** 50n)])
+    await refused(numbers, Buffer.concat([varint(count), hex('0200')]))
   // The size of a block is checked, forwards and backwards.
-  for (const size of [0n, 2n, -2n, 2n ** 50n]) await refused(numbers, Buffer.concat([varint(-1n), varint(size), hex('02 00')]))
+  for (const size of [0n, 2n, -2n, 2n ** 50n])
+    await refused(numbers, Buffer.concat([varint(-1n), varint(size), hex('02 00')]))
 })
 
 test('items without a byte cannot be repeated without end', async () => {
-  const empty = { type: 'record', name: 'Empty', fields: [{ name: 'a', type: 'null' }, { name: 'b', type: 'null' }] }
+  const empty = {
+    type: 'record',
+    name: 'Empty',
+    fields: [
+      { name: 'a', type: 'null' },
+      { name: 'b', type: 'null' }
+    ]
+  }
   for (const items of ['null', empty, { type: 'fixed', name: 'Nothing', size: 0 }]) {
     const codec = await bare({ type: 'array', items })
     expect(codec.decode(Buffer.concat([varint(1000n), hex('00')]))).toHaveLength(1000)
@@ -75,11 +84,25 @@ test('items without a byte cannot be repeated without end', async () => {
     await refused(codec, Buffer.concat([...Array.from({ length: 200 }, () => varint(1000n)), hex('00')]))
   }
   const nested = await bare({ type: 'array', items: { type: 'array', items: 'null' } })
-  await refused(nested, Buffer.concat([varint(100n), ...Array.from({ length: 100 }, () => Buffer.concat([varint(60_000n), hex('00')])), hex('00')]))
+  await refused(
+    nested,
+    Buffer.concat([
+      varint(100n),
+      ...Array.from({ length: 100 }, () => Buffer.concat([varint(60_000n), hex('00')])),
+      hex('00')
+    ])
+  )
 })
 
 test('fields that the reader skips are checked as well', async () => {
-  const writer = { type: 'record', name: 'R', fields: [{ name: 'skipped', type: { type: 'array', items: 'string' } }, { name: 'b', type: 'int' }] }
+  const writer = {
+    type: 'record',
+    name: 'R',
+    fields: [
+      { name: 'skipped', type: { type: 'array', items: 'string' } },
+      { name: 'b', type: 'int' }
+    ]
+  }
   const reader = { type: 'record', name: 'R', fields: [{ name: 'b', type: 'int' }] }
   const codec = await bound(avro<any>(reader, { register: false }), stubRegistry({ 7: writer }))
   const framed = (...parts: Buffer[]): Buffer => Buffer.concat([hex('00 00000007'), ...parts])
@@ -95,7 +118,11 @@ test('nesting is bounded', async () => {
   const depth = (levels: number): Buffer => Buffer.concat([Buffer.alloc(levels, 2), hex('00')])
   expect(list.decode(depth(400))).toBeTypeOf('object')
   for (const levels of [501, 100_000, 5_000_000]) expect(await refused(list, depth(levels))).toContain('nested deeper')
-  const tree = await bare({ type: 'record', name: 'Tree', fields: [{ name: 'children', type: { type: 'array', items: 'Tree' } }] })
+  const tree = await bare({
+    type: 'record',
+    name: 'Tree',
+    fields: [{ name: 'children', type: { type: 'array', items: 'Tree' } }]
+  })
   await refused(tree, Buffer.alloc(1_000_000, 2))
 })
 
@@ -118,7 +145,17 @@ test('values out of range', async () => {
 
 test('a map cannot change the prototype of what it becomes', async () => {
   const codec = await bare({ type: 'map', values: { type: 'map', values: 'string' } })
-  const bytes = Buffer.concat([varint(1n), varint(9n), Buffer.from('__proto__'), varint(1n), varint(1n), Buffer.from('x'), varint(1n), Buffer.from('y'), hex('0000')])
+  const bytes = Buffer.concat([
+    varint(1n),
+    varint(9n),
+    Buffer.from('__proto__'),
+    varint(1n),
+    varint(1n),
+    Buffer.from('x'),
+    varint(1n),
+    Buffer.from('y'),
+    hex('0000')
+  ])
   expect(await refused(codec, bytes)).toContain('__proto__')
   expect(({} as { x?: unknown }).x).toBeUndefined()
 })
@@ -128,7 +165,13 @@ test('a schema that would make records endless or huge is refused', async () => 
   const doubling = Array.from({ length: 40 }, (_, level) => ({
     type: 'record',
     name: `R${level}`,
-    fields: level === 0 ? [] : [{ name: 'a', type: `R${level - 1}` }, { name: 'b', type: `R${level - 1}` }]
+    fields:
+      level === 0
+        ? []
+        : [
+            { name: 'a', type: `R${level - 1}` },
+            { name: 'b', type: `R${level - 1}` }
+          ]
   }))
   await failure('bad-schema', () => avro(doubling))
   let deep: unknown = 'int'
@@ -172,8 +215,14 @@ test('random bytes and random changes: a value or bad-record, nothing else', asy
   }
   const options = { seed, numRuns: 3_000 }
   const start = performance.now()
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), bytes => survives(codec, bytes)), options)
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), bytes => survives(recursive, bytes)), options)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), bytes => survives(codec, bytes)),
+    options
+  )
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), bytes => survives(recursive, bytes)),
+    options
+  )
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }), changes => {
       const bytes = Buffer.from(good)

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import { avro } from '../../src/schema/index.ts'
 import { bound, failure, stubRegistry } from './support.ts'
 
-const record = (fields: readonly object[], more: object = {}): object => ({ type: 'record', name: 'Trade', fields, ...more })
+const record = (fields: readonly object[], more: object = {}): object => ({
+  type: 'record',
+  name: 'Trade',
+  fields,
+  ...more
+})
 
 /** What a reader with `reader` sees of `value` written with `writer`. */
 async function evolve(writer: unknown, reader: unknown, value: unknown, options: object = {}): Promise<unknown> {
@@ -23,7 +28,11 @@ test('an added field takes its default, of any type', async () => {
     { name: 'at', type: { type: 'long', logicalType: 'timestamp-millis' }, default: 1000 },
     { name: 'fee', type: { type: 'bytes', logicalType: 'decimal', precision: 4, scale: 2 }, default: '\u0001\u0000' },
     { name: 'tags', type: { type: 'map', values: 'long' }, default: { a: 1 } },
-    { name: 'legs', type: { type: 'array', items: { type: 'record', name: 'Leg', fields: [{ name: 'n', type: 'long' }] } }, default: [{ n: 3 }] },
+    {
+      name: 'legs',
+      type: { type: 'array', items: { type: 'record', name: 'Leg', fields: [{ name: 'n', type: 'long' }] } },
+      default: [{ n: 3 }]
+    },
     { name: 'either', type: ['int', 'double'], default: 2 }
   ]
   expect(await evolve(record([symbol]), record([symbol, ...added]), { symbol: 'A' })).toEqual({
@@ -92,9 +101,14 @@ test('logical types may come and go, and not change', async () => {
   expect(await evolve('int', at, 5)).toEqual(new Date(5))
   expect(await evolve('long', micros, 5_000n)).toEqual(new Date(5))
   expect(await evolve(micros, 'long', new Date(5))).toBe(5_000n)
-  expect(await evolve(['null', at], ['null', 'string', at], new Date(5))).toEqual({ long: new Date(5) }.long)
+  expect(await evolve(['null', at], ['null', 'string', at], new Date(5))).toEqual(new Date(5))
   await failure('bad-schema', () => evolve(at, micros, new Date(5)))
-  const decimal = (precision: number, scale: number): object => ({ type: 'bytes', logicalType: 'decimal', precision, scale })
+  const decimal = (precision: number, scale: number): object => ({
+    type: 'bytes',
+    logicalType: 'decimal',
+    precision,
+    scale
+  })
   expect(await evolve(decimal(4, 2), decimal(9, 2), '1.25')).toBe('1.25')
   expect(await evolve(decimal(4, 2), 'bytes', '1.25')).toEqual(Buffer.from([125]))
   expect(await evolve('bytes', decimal(4, 2), Buffer.from([0xff, 0x83]))).toBe('-1.25')
@@ -114,7 +128,10 @@ test('a branch of a union is read as the branch of the same name, also when anot
   expect(await evolve(record(fields), reader, { u: 'text' })).toEqual({ u: 'text', more: 0 })
   const wrapped = [{ name: 'u', type: ['long', 'double', 'int'] }]
   const options = { long: 'number' }
-  expect(await evolve(record(wrapped), record([...wrapped, symbolWithDefault]), { u: { int: 4 } }, options)).toEqual({ u: { int: 4 }, symbol: '' })
+  expect(await evolve(record(wrapped), record([...wrapped, symbolWithDefault]), { u: { int: 4 } }, options)).toEqual({
+    u: { int: 4 },
+    symbol: ''
+  })
 })
 const symbolWithDefault = { name: 'symbol', type: 'string', default: '' }
 
@@ -125,13 +142,19 @@ test('recursive schemas evolve', async () => {
     fields: [{ name: 'next', type: ['null', 'Node'] }, ...more]
   })
   const value = { next: { next: null } }
-  expect(await evolve(node(), node({ name: 'n', type: 'int', default: 1 }), value)).toEqual({ next: { next: null, n: 1 }, n: 1 })
+  expect(await evolve(node(), node({ name: 'n', type: 'int', default: 1 }), value)).toEqual({
+    next: { next: null, n: 1 },
+    n: 1
+  })
 })
 
 test("a writer's default that Avro forbids does not stop a reader", async () => {
   const writer = record([symbol, { name: 'note', type: ['string', 'null'], default: 'x' }])
   const lenient = JSON.parse(JSON.stringify(writer).replace('"default":"x"', '"default":null')) as object
-  const bytes = Buffer.concat([Buffer.from([0, 0, 0, 0, 7]), (await bound(avro<any>(writer, { id: false }))).encode({ symbol: 'A', note: null })])
+  const bytes = Buffer.concat([
+    Buffer.from([0, 0, 0, 0, 7]),
+    (await bound(avro<any>(writer, { id: false }))).encode({ symbol: 'A', note: null })
+  ])
   const codec = await bound(avro<any>(record([symbol]), { register: false }), stubRegistry({ 7: lenient }))
   await codec.prepare!([bytes])
   expect(codec.decode(bytes)).toEqual({ symbol: 'A' })

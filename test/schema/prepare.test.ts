@@ -26,7 +26,11 @@ test('nothing to wait for when all ids are known', async () => {
 test('batches at the same time share one fetch', async () => {
   const registry = stubRegistry({ 7: 'string', 8: 'string' })
   const codec = await bound(avro('string'), registry)
-  await Promise.all([codec.prepare!([payload(7)]), codec.prepare!([payload(7), payload(8)]), codec.prepare!([payload(8)])])
+  await Promise.all([
+    codec.prepare!([payload(7)]),
+    codec.prepare!([payload(7), payload(8)]),
+    codec.prepare!([payload(8)])
+  ])
   expect(registry.asked.sort()).toEqual([7, 8])
 })
 
@@ -66,7 +70,9 @@ test('a schema that cannot be read refuses its records and is not asked for agai
   const registry = stubRegistry({ 5: 'int', 6: { type: 'nonsense' } })
   const codec = await bound(avro('string'), registry)
   await codec.prepare!([payload(5), payload(6)])
-  expect((await failure('bad-schema', () => codec.decode(payload(5)))).message).toContain('cannot read records of schema 5')
+  expect((await failure('bad-schema', () => codec.decode(payload(5)))).message).toContain(
+    'cannot read records of schema 5'
+  )
   await failure('bad-schema', () => codec.decode(payload(6)))
   expect(codec.prepare!([payload(5), payload(6)])).toBeUndefined()
 })

@@ -35,7 +35,10 @@ export function stubRegistry(schemas: Record<number, unknown>): SchemaRegistry &
       if (schemas[id] === undefined) throw new StreamError('bad-schema', `no ${id}`)
       return { id, type: 'AVRO', schema: JSON.stringify(schemas[id]) }
     },
-    register: async (_subject: string, schema: Omit<RegisteredSchema, 'id'>): Promise<RegisteredSchema> => ({ ...schema, id: 1 }),
+    register: async (_subject: string, schema: Omit<RegisteredSchema, 'id'>): Promise<RegisteredSchema> => ({
+      ...schema,
+      id: 1
+    }),
     latest: async (): Promise<undefined> => undefined,
     check: async (): Promise<readonly string[]> => []
   }

@@ -28,26 +28,26 @@ export function memoryHarness(): Harness {
 /** A directory of its own, shared by all adapters of the harness as by several processes. */
 export async function fileHarness(): Promise<Harness> {
   const { file, fileCapabilities } = await import('../../src/adapters/file/index.ts')
-  const directory = await mkdtemp(join(tmpdir(), 'tidemark-conformance-'))
+  const path = await mkdtemp(join(tmpdir(), 'tidemark-conformance-'))
   return {
     backend: 'file',
     capabilities: fileCapabilities,
     sessionTimeout: 2000,
-    start: () => opened(file({ path: directory })),
-    stop: () => rm(directory, { recursive: true, force: true })
+    start: () => opened(file({ path })),
+    stop: () => rm(path, { recursive: true, force: true })
   }
 }
 
 /** What of a server a harness needs; `restart` only for one that may be disturbed. */
 export interface KafkaServer {
   readonly url: string
+  kill?(): Promise<void>
   restart?(): Promise<void>
   stop(): Promise<void>
 }
 
 export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
   const { fromUrl, kafka, kafkaCapabilities } = await import('../../src/adapters/kafka/index.ts')
-  const { restart } = server
   return {
     backend: 'kafka',
     capabilities: kafkaCapabilities,
@@ -55,7 +55,12 @@ export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
     sessionTimeout: 6000,
     start: () => opened(kafka(fromUrl(server.url))),
     unreachable: async () => opened(kafka({ brokers: [`127.0.0.1:${await unusedPort()}`] })),
-    ...(restart && { restart: () => restart.call(server) }),
+    ...(server.restart && {
+      restart: async () => {
+        await server.kill?.()
+        await server.restart!()
+      }
+    }),
     stop: () => server.stop()
   }
 }

@@ -29,25 +29,26 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1
 `
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-config', 'openssl.cnf']
+const TEN_YEARS = ['-days', '3650']
 
 /**
  * Makes an authority and a server certificate, valid for ten years, in an existing folder.
  * @throws CommandError when `openssl` is missing or fails
  */
 export async function makeCertificates(directory: string): Promise<Certificates> {
-  const openssl = (...args: string[]): Promise<unknown> => run('openssl', args, { directory })
-  const serial = (): string => `0x01${randomBytes(8).toString('hex')}`
+  const openssl = (...groups: readonly string[][]): Promise<unknown> => run('openssl', groups.flat(), { directory })
+  const serial = (): string[] => ['-set_serial', `0x01${randomBytes(8).toString('hex')}`]
   await writeFile(join(directory, 'openssl.cnf'), CONFIGURATION)
   await Promise.all([
     openssl(
-      ...['req', '-x509', ...NEW_KEY, '-extensions', 'authority', '-subj', '/CN=tidemark test authority'],
-      ...['-set_serial', serial(), '-days', '3650', '-keyout', 'ca.key', '-out', 'ca.pem']
+      ['req', '-x509', ...NEW_KEY, '-extensions', 'authority', '-subj', '/CN=tidemark test authority'],
+      [...serial(), ...TEN_YEARS, '-keyout', 'ca.key', '-out', 'ca.pem']
     ),
-    openssl('req', ...NEW_KEY, '-subj', '/CN=localhost', '-keyout', 'server.key', '-out', 'server.csr')
+    openssl(['req', ...NEW_KEY, '-subj', '/CN=localhost', '-keyout', 'server.key', '-out', 'server.csr'])
   ])
   await openssl(
-    ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-set_serial', serial()],
-    ...['-days', '3650', '-extfile', 'openssl.cnf', '-extensions', 'server', '-out', 'server.crt']
+    ['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', ...serial(), ...TEN_YEARS],
+    ['-extfile', 'openssl.cnf', '-extensions', 'server', '-out', 'server.crt']
   )
   const read = (name: string): Promise<string> => readFile(join(directory, name), 'utf8')
   const [key, certificate, ca] = await Promise.all([read('server.key'), read('server.crt'), read('ca.pem')])

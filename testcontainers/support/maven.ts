@@ -19,7 +19,7 @@ const PROGRESS = 10_000
 
 /**
  * Gives a folder with the jars, fetching them once. Says so on stderr, because it takes a while.
- * @throws CommandError with the end of Maven's output when a download fails
+ * @throws Error with the end of Maven's output when the download fails
  */
 export function mavenJars(download: MavenDownload): Promise<string> {
   return cached(download.name, async directory => {
@@ -35,11 +35,14 @@ export function mavenJars(download: MavenDownload): Promise<string> {
       await mkdir(project)
       await writeFile(join(project, 'pom.xml'), pom(download.artifacts))
       const output = ['-DoutputDirectory=jars', '-DincludeScope=runtime']
-      await run('mvn', ['-B', '-q', PLUGIN, ...output], { directory: project, timeout: TIMEOUT })
+      await run('mvn', ['-B', '-q', '-Dstyle.color=never', PLUGIN, ...output], { directory: project, timeout: TIMEOUT })
       const jars = await readdir(join(project, 'jars'))
       await Promise.all(jars.map(jar => rename(join(project, 'jars', jar), join(directory, jar))))
       await rm(project, { recursive: true })
       console.error(`testcontainers: fetched ${download.title} in ${seconds()} s`)
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error)
+      throw new Error(`could not fetch ${download.title}: ${cause}`, { cause: error })
     } finally {
       clearInterval(progress)
     }

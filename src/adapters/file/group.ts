@@ -1,4 +1,4 @@
-import { assign } from '../shared/assignment.ts'
+import { assign } from '../../core/assignment.ts'
 import type { FileConnection } from './client.ts'
 
 interface MemberRow {

@@ -5,7 +5,7 @@ import type { FileConnection } from './client.ts'
 import { Cursor, parsePosition } from './cursor.ts'
 import { classify, closedError, fileError } from './errors.ts'
 import { GroupMember } from './group.ts'
-import { Signal } from './signal.ts'
+import { Signal } from '../../core/signal.ts'
 
 /** Most bytes of one `receive`: what is read but not processed is bounded by the front. */
 const chunk = 1024 * 1024

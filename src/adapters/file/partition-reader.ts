@@ -4,7 +4,7 @@ import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '..
 import type { FileConnection } from './client.ts'
 import { Cursor } from './cursor.ts'
 import { closedError } from './errors.ts'
-import { Signal } from './signal.ts'
+import { Signal } from '../../core/signal.ts'
 
 /** Reads one partition without a group. */
 export class FilePartitionReader implements PartitionReader {

@@ -4,7 +4,7 @@ import type { Position } from '../../core/record.ts'
 import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
 import { closedError, type Connection } from './connection.ts'
 import { classify, explain, protocolCode } from './errors.ts'
-import { earliest, latest, listOffset } from './offsets.ts'
+import { committedOffsets, earliest, latest, listOffset } from './offsets.ts'
 
 export interface AdminContext {
   readonly connection: Connection
@@ -86,7 +86,7 @@ export class KafkaAdmin implements AdminDriver {
       await connection.loadTopics(topics)
       const rows = await Promise.all(
         topics.map(async topic => {
-          const committed = await this.#nextOffsets(group, topic)
+          const committed = await committedOffsets(connection, group, topic)
           return Promise.all(
             committed.map(async (next, partition): Promise<PartitionBacklog> => {
               const [first, end] = await Promise.all([
@@ -104,14 +104,11 @@ export class KafkaAdmin implements AdminDriver {
 
   committed(group: string, topic: string): Promise<readonly (Position | undefined)[]> {
     return this.#run(`the positions of group '${group}'`, async () => {
-      await this.#context.connection.loadTopics([topic])
-      const offsets = await this.#nextOffsets(group, topic)
+      const { connection } = this.#context
+      await connection.loadTopics([topic])
+      const offsets = await committedOffsets(connection, group, topic)
       return offsets.map(next => (next < 0 ? undefined : String(next - 1)))
     })
-  }
-
-  async #nextOffsets(group: string, topic: string): Promise<readonly number[]> {
-    return committedOffsets(this.#context.connection, group, topic)
   }
 
   async #until(done: () => Promise<boolean>, otherwise: string): Promise<void> {
@@ -147,21 +144,6 @@ export class KafkaAdmin implements AdminDriver {
     this.#closed = true
     await Promise.allSettled(this.#running)
     await this.#context.connection.close()
-  }
-}
-
-/** The next offset to read of each partition, -1 where the group has committed none. The topic must be loaded. */
-export async function committedOffsets(connection: Connection, group: string, topic: string): Promise<number[]> {
-  const partitions = Array.from({ length: connection.partitionCount(topic) }, (_, partition) => ({ partition }))
-  const coordinator = await connection.coordinator('group', group)
-  try {
-    const { responses } = await coordinator.offsetFetch({ groupId: group, topics: [{ topic, partitions }] })
-    const offsets = partitions.map(() => -1)
-    for (const { partition, offset } of responses[0]?.partitions ?? []) offsets[partition] = Number(offset)
-    return offsets
-  } catch (error) {
-    connection.forgetCoordinator('group', group)
-    throw error
   }
 }
 

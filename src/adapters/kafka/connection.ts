@@ -1,17 +1,9 @@
 import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
-import type { KafkaClient, VendorBroker, VendorCluster, VendorMetadata, VendorRequestQueue } from './client.ts'
-import { classify, explain, isStaleMetadata, protocolCode } from './errors.ts'
+import type { KafkaClient, VendorBroker, VendorCluster, VendorMetadata } from './client.ts'
+import { classify, isStaleMetadata, protocolCode } from './errors.ts'
+import { clusterOf, metadataMaxAge } from './vendor-cluster.ts'
 import { Reader } from './wire.ts'
-
-/**
- * The one place that reaches below kafkajs's documented surface: its `Cluster`, which owns sockets, TLS, SASL, metadata and
- * one call per kind of request. It is handed to every custom partition assigner, so no file of the package is imported and
- * an injected client works the same. Why: `docs/decisions/0002-kafkajs-partition-reader.md`.
- */
-
-/** Kafka's own limit of a metadata answer's age is the same. */
-const metadataMaxAge = 300_000
 
 /** Ms to wait for a coordinator that the brokers are about to appoint. */
 const longestElection = 5_000
@@ -270,65 +262,4 @@ const noIndex = { of: null, leaders: new Map<string, readonly number[]>() }
 
 export function closedError(): StreamError {
   return new StreamError('closed', 'this part of the kafka adapter has been closed', { adapter: 'kafka' })
-}
-
-function clusterOf(kafka: KafkaClient): VendorCluster {
-  let cluster: VendorCluster | undefined
-  try {
-    kafka.consumer({
-      groupId: 'tidemark',
-      allowAutoTopicCreation: false,
-      metadataMaxAge,
-      partitionAssigners: [
-        (context: { readonly cluster: VendorCluster }) => {
-          cluster = context.cluster
-          return { name: 'tidemark', version: 0 }
-        }
-      ]
-    })
-  } catch (error) {
-    throw explain(error, 'the kafkajs client cannot be used')
-  }
-  const missing = cluster ? internals(cluster).find(([, has]) => !has)?.[0] : 'the cluster of a partition assigner'
-  if (!cluster || missing)
-    throw new StreamError(
-      'bad-config',
-      `the client is not kafkajs 2.2 (it lacks ${missing}): pass an instance of its Kafka`,
-      {
-        adapter: 'kafka'
-      }
-    )
-  quietTimers(cluster)
-  return cluster
-}
-
-function internals(cluster: VendorCluster): [string, boolean][] {
-  const methods = ['connect', 'refreshMetadata', 'findBroker', 'findControllerBroker', 'findGroupCoordinator'] as const
-  return [
-    ...methods.map((name): [string, boolean] => [`cluster.${name}`, typeof cluster[name] === 'function']),
-    ['cluster.targetTopics', cluster.targetTopics instanceof Set],
-    ['cluster.brokerPool', typeof cluster.brokerPool?.findConnectedBroker === 'function'],
-    ['cluster.connectionPoolBuilder', typeof cluster.connectionPoolBuilder?.build === 'function']
-  ]
-}
-
-/**
- * After every answer kafkajs starts a timer with a negative delay, which Node takes as 1 ms and warns of. Without anything
- * pending there is nothing to wait for, so it is not started.
- */
-function quietTimers(cluster: VendorCluster): void {
-  const { connectionPoolBuilder } = cluster
-  const build = connectionPoolBuilder.build.bind(connectionPoolBuilder)
-  connectionPoolBuilder.build = async destination => {
-    const pool = await build(destination)
-    for (const { requestQueue } of pool.pool) skipIdleTimer(requestQueue)
-    return pool
-  }
-}
-
-function skipIdleTimer(queue: VendorRequestQueue): void {
-  const schedule = queue.scheduleCheckPendingRequests.bind(queue)
-  queue.scheduleCheckPendingRequests = () => {
-    if (queue.pending.length > 0) schedule()
-  }
 }

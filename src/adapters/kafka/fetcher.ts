@@ -26,11 +26,14 @@ export interface FetcherContext {
   readonly room: () => number
   readonly maxBytes: number
   readonly timeout: number
-  /** Ms of failures in a row after which reading has failed. */
+  /** Ms of failures in a row after which they are told. */
   readonly patience: number
   readonly onRecords: (state: ReadState, set: RecordSet, highWatermark: number) => void
   /** One partition cannot be read on; it is silent until it is sought again. */
   readonly onPartitionFailed: (error: unknown) => void
+  /** Reading fails for a long time, and is tried on. */
+  readonly onPassing: (error: unknown) => void
+  /** Reading has ended. */
   readonly onFailed: (error: unknown) => void
 }
 
@@ -52,6 +55,7 @@ export class Fetcher {
   readonly #busy = new Map<number, number>()
   #refreshing = false
   #changed = -Infinity
+  #reported = -Infinity
   #stopped = false
 
   constructor(context: FetcherContext) {
@@ -134,12 +138,14 @@ export class Fetcher {
     }
   }
 
-  /** Reading that does not come back must be heard of. */
+  /** Reading that does not come back must be heard of, now and then; it is tried on all the same. */
   #failing(state: ReadState, error: unknown): void {
-    const { environment, patience, onFailed } = this.#context
-    state.failingSince ??= environment.monotonic()
-    if (environment.monotonic() - state.failingSince > patience)
-      onFailed(explain(error, `reading ${state.topic}/${state.partition}`))
+    const { environment, patience, onPassing } = this.#context
+    const now = environment.monotonic()
+    state.failingSince ??= now
+    if (now - Math.max(state.failingSince, this.#reported) <= patience) return
+    this.#reported = now
+    onPassing(explain(error, `reading ${state.topic}/${state.partition}`))
   }
 
   /** True when the leader of the partition must be looked for. */

@@ -30,6 +30,8 @@ export interface GroupMemberContext {
   readonly onAssigned: (partitions: readonly TopicPartition[]) => void
   /** Everything held is lost: the group has gone on without this member. */
   readonly onLost: () => void
+  /** The group could not be reached for the length of a session; it is tried on. */
+  readonly onPassing: (error: unknown) => void
   /** The member has ended, for this reason. */
   readonly onFailed: (error: unknown) => void
 }
@@ -39,6 +41,10 @@ export interface Membership {
   readonly memberId: string
   readonly generation: number
 }
+
+/** Ms between two looks at the number of partitions. */
+const growthInterval = 30_000
+const recently = 3_000
 
 const illegalGeneration = 22
 const unknownMember = 25
@@ -59,6 +65,10 @@ export class GroupMember {
   #stable = false
   #waiting: (() => void)[] = []
   #failingSince: number | undefined
+  #joined = -Infinity
+  /** As the leader: what was shared out, to see whether topics have grown. */
+  #counts = new Map<string, number>()
+  #counted = 0
   #stopping = new AbortController()
   #running: Promise<void> = Promise.resolve()
 
@@ -100,7 +110,7 @@ export class GroupMember {
   }
 
   async #run(): Promise<void> {
-    const { environment, sessionTimeout, onFailed, onLost } = this.#context
+    const { environment, sessionTimeout, onFailed, onPassing, onLost } = this.#context
     const { signal } = this.#stopping
     for (let delay = 20; !signal.aborted;) {
       try {
@@ -113,12 +123,18 @@ export class GroupMember {
         const after = this.#recover(error)
         const now = environment.monotonic()
         this.#failingSince = after === 'answered' ? undefined : (this.#failingSince ?? now)
-        if (after === 'failed' || now - (this.#failingSince ?? now) > sessionTimeout) {
+        const what = `reading as a member of group '${this.#context.group}'`
+        if (after === 'failed') {
           onLost()
-          onFailed(explain(error, `reading as a member of group '${this.#context.group}'`))
+          onFailed(explain(error, what))
           this.#stopping.abort()
-          this.#settle()
-          return
+          return this.#settle()
+        }
+        // The group has gone on by now. It is told, and tried on.
+        if (now - (this.#failingSince ?? now) > sessionTimeout) {
+          this.#failingSince = now
+          this.#lose(this.#membership.memberId)
+          onPassing(explain(error, what))
         }
         await sleep(environment, after === 'answered' ? 10 : delay, signal).catch(() => undefined)
         delay = Math.min(delay * 2, 500)
@@ -148,6 +164,7 @@ export class GroupMember {
     this.#changed = true
     this.#stable = false
     this.#context.onLost()
+    this.#settle()
   }
 
   async #join(): Promise<void> {
@@ -171,10 +188,11 @@ export class GroupMember {
         groupId: group,
         generationId: generation,
         memberId,
-        groupAssignment: memberId === leaderId ? await this.#assign(members) : []
+        groupAssignment: memberId === leaderId ? await this.#assign(members) : this.#follow()
       })
       if (this.#stopping.signal.aborted) return
       this.#stable = true
+      this.#joined = this.#context.environment.monotonic()
       onAssigned(decodeAssignment(memberAssignment))
       this.#settle()
     } catch (error) {
@@ -183,24 +201,56 @@ export class GroupMember {
     }
   }
 
+  #follow(): [] {
+    this.#counts = new Map()
+    return []
+  }
+
   /** As the leader: for everyone. */
   async #assign(
     members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[]
   ): Promise<{ memberId: string; memberAssignment: Buffer }[]> {
-    const { connection } = this.#context
     const all = members.map(({ memberId: id, memberMetadata }) => ({ id, ...decodeSubscription(memberMetadata) }))
-    connection.forgetMetadata()
-    await connection.loadTopics([...new Set(all.flatMap(({ topics }) => topics))])
-    const shares = assign(all, topic => connection.partitionCount(topic))
+    this.#counts = await this.#count([...new Set(all.flatMap(({ topics }) => topics))])
+    const shares = assign(all, topic => this.#counts.get(topic) ?? 0)
     return Array.from(shares, ([memberId, partitions]) => ({
       memberId,
       memberAssignment: encodeAssignment(partitions)
     }))
   }
 
+  /** 0 for a topic that is not there: another member's mistake must not end this one. */
+  async #count(topics: readonly string[]): Promise<Map<string, number>> {
+    const { connection, environment } = this.#context
+    connection.forgetMetadata()
+    const counts = new Map<string, number>()
+    for (const topic of topics) {
+      try {
+        await connection.loadTopics([topic])
+      } catch (error) {
+        if (classify(error).code !== 'unknown-topic') throw error
+      }
+      counts.set(topic, connection.partitionCount(topic))
+    }
+    this.#counted = environment.monotonic()
+    return counts
+  }
+
+  /** The leader asks now and then, and has the group share out again when a topic has more partitions. */
+  async #lookForGrowth(): Promise<void> {
+    const { environment } = this.#context
+    if (this.#counts.size === 0 || environment.monotonic() - this.#counted < growthInterval) return
+    const before = this.#counts
+    const now = await this.#count([...before.keys()])
+    if ([...now].some(([topic, count]) => count !== before.get(topic))) this.rejoin()
+  }
+
   async #beat(): Promise<void> {
     const { environment, group, heartbeatInterval, sessionTimeout } = this.#context
-    await this.#pause(Math.min(heartbeatInterval, sessionTimeout / 3), environment)
+    // After a rebalance the next one is likely: partitions that moved are still to be handed over.
+    const recent = environment.monotonic() - this.#joined < recently
+    await this.#pause(Math.min(heartbeatInterval, sessionTimeout / 3, recent ? 100 : Infinity), environment)
+    await this.#lookForGrowth()
     if (this.#changed || this.#stopping.signal.aborted) return
     const { memberId, generation } = this.#membership
     const beat = this.#coordinator().then(coordinator =>

@@ -1,5 +1,4 @@
-import type { Environment, Timer } from '../../core/environment.ts'
-import { StreamError } from '../../core/errors.ts'
+import type { Environment } from '../../core/environment.ts'
 import { type Position, type RawRecord, sizeOf } from '../../core/record.ts'
 import type {
   LogEvent,
@@ -10,14 +9,14 @@ import type {
   TopicPartition
 } from '../../spec/log-reader.ts'
 import { PullQueue } from '../shared/pull-queue.ts'
-import { committedOffsets } from './admin.ts'
 import type { FindCodec } from './compression.ts'
 import { closedError, type Connection } from './connection.ts'
 import { classify, explain, protocolCode } from './errors.ts'
-import { Fetcher, keyOf, type ReadState } from './fetcher.ts'
+import { Fetcher, type ReadState } from './fetcher.ts'
 import { GroupMember, within } from './group-member.ts'
-import { earliest, listOffset, offsetOf } from './offsets.ts'
-import { countWithin, decodeRecords, offsetAfter, type RecordSet } from './records.ts'
+import { type Holding, Holdings } from './holdings.ts'
+import { commitsOf, committedOffsets, earliest, listOffset, offsetOf } from './offsets.ts'
+import { countWithin, decodeRecords, type RecordSet } from './records.ts'
 
 export interface LogReaderContext {
   /** For records, offsets and commits. */
@@ -29,14 +28,6 @@ export interface LogReaderContext {
   readonly timeout: number
   readonly rebalanceTimeout: number
   readonly heartbeatInterval: number
-}
-
-/** A partition that this member holds. */
-interface Holding extends ReadState {
-  /** Said to be revoked; held until it is released. */
-  revoking: boolean
-  /** Counts seeks: the last one wins. */
-  sought: number
 }
 
 type Queued =
@@ -53,16 +44,6 @@ interface FetchedSet {
   readonly highWatermark: number
 }
 
-const fresh = {
-  offset: undefined,
-  delivered: 0,
-  paused: false,
-  turn: 0,
-  failingSince: undefined,
-  revoking: false,
-  sought: 0
-}
-
 /** Events of one `receive`: a handful. */
 const mostEvents = 8
 
@@ -73,10 +54,7 @@ export class KafkaLogReader implements LogReader {
   readonly #queue: PullQueue<Queued>
   readonly #fetcher: Fetcher
   readonly #member: GroupMember
-  readonly #holdings = new Map<string, Holding>()
-  /** What the group last gave this member, also what it has not released from before. */
-  #assigned: readonly TopicPartition[] = []
-  readonly #deadlines = new Set<Timer>()
+  readonly #holdings: Holdings
   readonly #commits = new Set<Promise<void>>()
   #closing: Promise<void> | undefined
 
@@ -90,6 +68,7 @@ export class KafkaLogReader implements LogReader {
       this.#queue.fail(error)
       this.#fetcher.stop()
     }
+    const onPassing = (error: unknown): void => this.#queue.push({ kind: 'failure', error }, 0)
     this.#fetcher = new Fetcher({
       connection: data,
       environment,
@@ -99,7 +78,8 @@ export class KafkaLogReader implements LogReader {
       patience: sessionTimeout,
       onRecords: (state, set, highWatermark) =>
         this.#queue.push({ kind: 'set', state, set, highWatermark }, set.bytes.byteLength),
-      onPartitionFailed: error => this.#queue.push({ kind: 'failure', error }, 0),
+      onPartitionFailed: onPassing,
+      onPassing,
       onFailed
     })
     this.#member = new GroupMember({
@@ -110,10 +90,20 @@ export class KafkaLogReader implements LogReader {
       sessionTimeout,
       rebalanceTimeout,
       heartbeatInterval,
-      held: () => [...this.#holdings.values()],
-      onAssigned: partitions => this.#onAssigned(partitions),
-      onLost: () => this.#onLost(),
+      held: () => this.#holdings.all(),
+      onAssigned: partitions => this.#holdings.assign(partitions),
+      onLost: () => this.#holdings.lose(),
+      onPassing,
       onFailed
+    })
+    this.#holdings = new Holdings({
+      environment,
+      group,
+      patience: rebalanceTimeout,
+      onHeld: holding => this.#fetcher.add(holding),
+      onGone: gone => this.#silence(gone),
+      onEvent: event => this.#announce(event),
+      onReleased: () => this.#member.rejoin()
     })
   }
 
@@ -191,8 +181,8 @@ export class KafkaLogReader implements LogReader {
     this.#drop(state => state === holding)
     holding.offset = undefined
     const offset = await this.#offsetOf(place, at)
-    if (this.#closing) throw closedError()
-    if (this.#holdings.get(keyOf(place)) !== holding) throw this.#notOwner(place, 'seek')
+    // It may have been revoked in the meantime.
+    if (this.#holding(place, 'seek') !== holding) return
     if (holding.sought !== sought) return
     holding.offset = holding.delivered = offset
     this.#fetcher.changed()
@@ -216,7 +206,7 @@ export class KafkaLogReader implements LogReader {
 
   pause(partitions: readonly TopicPartition[]): void {
     for (const place of partitions) {
-      const holding = this.#holdings.get(keyOf(place))
+      const holding = this.#holdings.find(place)
       if (!holding || holding.paused) continue
       holding.paused = true
       holding.turn++
@@ -228,7 +218,7 @@ export class KafkaLogReader implements LogReader {
 
   resume(partitions: readonly TopicPartition[]): void {
     for (const place of partitions) {
-      const holding = this.#holdings.get(keyOf(place))
+      const holding = this.#holdings.find(place)
       if (holding) holding.paused = false
     }
     this.#fetcher.changed()
@@ -246,17 +236,7 @@ export class KafkaLogReader implements LogReader {
   async #commit(positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
     if (positions.length === 0) return
     const { group } = this.#options
-    const topics = Array.from(
-      Map.groupBy(positions, ({ topic }) => topic),
-      ([topic, places]) => ({
-        topic,
-        partitions: places.map(({ partition, position }) => ({
-          partition,
-          offset: String(offsetAfter(position)),
-          metadata: ''
-        }))
-      })
-    )
+    const topics = commitsOf(positions)
     for (;;) {
       for (const place of positions) this.#holding(place, 'commit')
       const { memberId, generation } = this.#member.membership
@@ -280,81 +260,17 @@ export class KafkaLogReader implements LogReader {
 
   #holding(place: TopicPartition, what: string): Holding {
     if (this.#closing) throw closedError()
-    const holding = this.#holdings.get(keyOf(place))
-    if (!holding) throw this.#notOwner(place, what)
-    return holding
+    return this.#holdings.need(place, what)
   }
 
-  #notOwner({ topic, partition }: TopicPartition, what: string): StreamError {
-    return new StreamError(
-      'not-owner',
-      `${what} of ${topic}/${partition}: this member of group '${this.#options.group}' does not hold it`,
-      { adapter: 'kafka' }
-    )
-  }
-
-  #onAssigned(partitions: readonly TopicPartition[]): void {
-    this.#assigned = partitions
-    const keys = new Set(partitions.map(keyOf))
-    const gone = [...this.#holdings.values()].filter(holding => !holding.revoking && !keys.has(keyOf(holding)))
-    if (gone.length > 0) this.#revoke(gone)
-    this.#hold()
-  }
-
-  /** Takes up what is assigned and not held yet. */
-  #hold(): void {
-    const added = this.#assigned.filter(place => !this.#holdings.has(keyOf(place)))
-    if (added.length === 0) return
-    for (const { topic, partition } of added) {
-      const holding: Holding = { topic, partition, ...fresh }
-      this.#holdings.set(keyOf(holding), holding)
-      this.#fetcher.add(holding)
-    }
-    this.#queue.push({ kind: 'event', event: { kind: 'partitions-assigned', partitions: added } }, 0)
-  }
-
-  /** Asks the front to let go; until it does, or time is up, they are held and can be committed. */
-  #revoke(gone: readonly Holding[]): void {
-    const { environment, rebalanceTimeout } = this.#context
-    for (const holding of gone) holding.revoking = true
-    this.#silence(gone)
-    let released = false
-    const release = (): void => {
-      if (released) return
-      released = true
-      timer.cancel()
-      this.#deadlines.delete(timer)
-      if (this.#closing) return
-      for (const holding of gone)
-        if (this.#holdings.get(keyOf(holding)) === holding) this.#holdings.delete(keyOf(holding))
-      // The group may have given some of them back in the meantime.
-      this.#hold()
-      this.#member.rejoin()
-    }
-    const timer = environment.timer(rebalanceTimeout, release)
-    this.#deadlines.add(timer)
-    this.#pushRevoked(gone, environment.monotonic() + rebalanceTimeout, release)
-  }
-
-  /** The group has gone on without this member. */
-  #onLost(): void {
-    const gone = [...this.#holdings.values()]
-    this.#assigned = []
-    this.#holdings.clear()
-    for (const timer of this.#deadlines) timer.cancel()
-    this.#deadlines.clear()
-    if (gone.length === 0) return
-    this.#silence(gone)
-    this.#pushRevoked(gone, 0, () => undefined)
-  }
-
-  /** Said before the records that are queued: the front shall not begin work that it must hand over. */
-  #pushRevoked(gone: readonly Holding[], deadline: number, release: () => void): void {
-    const partitions = gone.map(({ topic, partition }) => ({ topic, partition }))
-    // Behind the events that are queued, so that nothing is revoked before it was assigned.
-    const events = this.#queue.remove(({ kind }) => kind !== 'set')
-    this.#queue.push({ kind: 'event', event: { kind: 'partitions-revoked', partitions, deadline, release } }, 0, true)
-    for (const event of events.toReversed()) this.#queue.push(event, 0, true)
+  /**
+   * Before the records that are queued, so that the front begins no work that it must hand over; behind the other events, so
+   * that nothing is revoked before it was assigned.
+   */
+  #announce(event: LogEvent): void {
+    const before = this.#queue.remove(({ kind }) => kind !== 'set')
+    this.#queue.push({ kind: 'event', event }, 0, true)
+    for (const queued of before.toReversed()) this.#queue.push(queued, 0, true)
   }
 
   #silence(gone: readonly Holding[]): void {
@@ -375,7 +291,7 @@ export class KafkaLogReader implements LogReader {
     const { data, membership } = this.#context
     this.#queue.fail(closedError())
     this.#fetcher.stop()
-    for (const timer of this.#deadlines) timer.cancel()
+    this.#holdings.close()
     await Promise.allSettled(this.#commits)
     const { memberId } = this.#member.membership
     // By the other sockets: those of the member may be waiting for a rebalance.

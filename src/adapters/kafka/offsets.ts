@@ -1,5 +1,7 @@
 import { StreamError } from '../../core/errors.ts'
+import type { Position } from '../../core/record.ts'
 import type { StartAt, TopicPartition } from '../../spec/log-reader.ts'
+import type { VendorCommit } from './client.ts'
 import type { Connection } from './connection.ts'
 import { offsetAfter } from './records.ts'
 
@@ -53,4 +55,36 @@ export async function offsetOf(
       { adapter: 'kafka' }
     )
   return offset
+}
+
+/** The next offset to read of each partition, -1 where the group has committed none. The topic must be loaded. */
+export async function committedOffsets(connection: Connection, group: string, topic: string): Promise<number[]> {
+  const partitions = Array.from({ length: connection.partitionCount(topic) }, (_, partition) => ({ partition }))
+  const coordinator = await connection.coordinator('group', group)
+  try {
+    const { responses } = await coordinator.offsetFetch({ groupId: group, topics: [{ topic, partitions }] })
+    const offsets = partitions.map(() => -1)
+    for (const { partition, offset } of responses[0]?.partitions ?? []) offsets[partition] = Number(offset)
+    return offsets
+  } catch (error) {
+    connection.forgetCoordinator('group', group)
+    throw error
+  }
+}
+
+/** Positions as the protocol takes them: the next offset to read. */
+export function commitsOf(
+  positions: readonly (TopicPartition & { readonly position: Position })[]
+): readonly VendorCommit[] {
+  return Array.from(
+    Map.groupBy(positions, ({ topic }) => topic),
+    ([topic, places]) => ({
+      topic,
+      partitions: places.map(({ partition, position }) => ({
+        partition,
+        offset: String(offsetAfter(position)),
+        metadata: ''
+      }))
+    })
+  )
 }

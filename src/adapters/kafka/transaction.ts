@@ -4,8 +4,8 @@ import type { FencedProducer, TransactionBatch, TransactionDriver, TransactionOu
 import type { VendorBroker } from './client.ts'
 import { closedError, type Connection } from './connection.ts'
 import { classify, explain, protocolCode, protocolError } from './errors.ts'
+import { commitsOf } from './offsets.ts'
 import { type ProducerIdentity, writeRecords, type WriteOptions } from './produce.ts'
-import { offsetAfter } from './records.ts'
 
 /**
  * One transactional producer per id (decision 4), by the requests of the protocol: init, add partitions, write, add and
@@ -145,15 +145,7 @@ class KafkaFencedProducer implements FencedProducer {
   async #writeOffsets({ offsets }: TransactionBatch): Promise<void> {
     if (!offsets || offsets.positions.length === 0) return
     const { group, positions } = offsets
-    const byTopic = Map.groupBy(positions, ({ topic }) => topic)
-    const topics = Array.from(byTopic, ([topic, places]) => ({
-      topic,
-      partitions: places.map(({ partition, position }) => ({
-        partition,
-        offset: String(offsetAfter(position)),
-        metadata: ''
-      }))
-    }))
+    const topics = commitsOf(positions)
     await this.#atCoordinator(coordinator => coordinator.addOffsetsToTxn({ ...this.#names, groupId: group }))
     const keeper = await this.#connection.coordinator('group', group)
     await keeper.txnOffsetCommit({ ...this.#names, groupId: group, topics }).catch((error: unknown) => {

@@ -13,7 +13,7 @@ export interface MemoryTopic {
 }
 
 /** Longest that calls may follow each other without a turn of the event loop, ms: timers and signals must get in. */
-const longestTurn = 25
+const longestTurn = 10
 
 /** The log itself: topics, groups, transactions. Shared by as many adapters as one likes; lives as long as it is referred to. */
 export class MemoryBroker {
@@ -94,7 +94,7 @@ export class MemoryBroker {
     const now = environment.monotonic()
     if (now - this.#lastTurn < longestTurn) return undefined
     this.#lastTurn = now
-    return new Promise(resolve => environment.timer(0, resolve))
+    return environment.turn()
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
-import { assign } from '../shared/assignment.ts'
+import { assign } from '../../core/assignment.ts'
 import type { MemoryBroker } from './broker.ts'
 import { memoryError } from './errors.ts'
 import type { Member } from './member.ts'

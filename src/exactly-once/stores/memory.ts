@@ -1,5 +1,8 @@
+import type { Position } from '../../core/record.ts'
+import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
-import type { AppendOutcome, Commit, CommitStore, LastCommit, Lease, LeaseStore, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
+import type { Lease } from '../leases.ts'
+import type { AppendOutcome, ClientStore, Commit, LastCommit, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
 
 interface TaskRows {
   epoch: number
@@ -12,14 +15,15 @@ interface TaskRows {
  * The reference: all in this process, gone with it. Two clients that share one instance fence each other as they would on
  * a real store. `faults` is for tests.
  */
-export class MemoryStore implements CommitStore, LeaseStore {
+export class MemoryStore implements ClientStore {
   readonly location: string = 'memory:'
   readonly scope = 'process' as const
   readonly outputs = 'relay' as const
   /** Called before each append: `lose` does nothing and answers unknown, `hide` takes effect and answers unknown. */
   faults: ((task: string, commit: Commit) => 'lose' | 'hide' | undefined) | undefined
   readonly #tasks = new Map<string, TaskRows>()
-  readonly #leases = new Map<string, Lease>()
+  readonly #positions = new Map<string, ReadonlyMap<number, Position>>()
+  readonly #leases = new Map<string, Map<string, Lease>>()
 
   async acquire(task: TaskName): Promise<TaskLog> {
     let rows = this.#tasks.get(task.id)
@@ -28,27 +32,48 @@ export class MemoryStore implements CommitStore, LeaseStore {
     return new MemoryTaskLog(task.id, rows, this)
   }
 
-  async read(task: string): Promise<Lease | undefined> {
-    return this.#leases.get(task)
+  async leases(scope: string): Promise<readonly Lease[]> {
+    return [...this.#rows(scope).values()]
   }
 
-  async take(task: string, owner: string, seen: Lease | undefined): Promise<boolean> {
-    const now = this.#leases.get(task)
+  async take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean> {
+    const now = this.#rows(scope).get(name)
     if (now?.owner !== seen?.owner || now?.beat !== seen?.beat) return false
-    this.#leases.set(task, { owner, beat: (now?.beat ?? 0) + 1 })
+    this.#rows(scope).set(name, { name, owner, beat: (now?.beat ?? 0) + 1, wish: undefined })
     return true
   }
 
-  async beat(task: string, owner: string): Promise<boolean> {
-    const now = this.#leases.get(task)
-    if (now?.owner !== owner) return false
-    this.#leases.set(task, { owner, beat: now.beat + 1 })
-    return true
+  async beat(scope: string, owner: string): Promise<readonly string[]> {
+    const held = [...this.#rows(scope).values()].filter(row => row.owner === owner)
+    for (const row of held) this.#rows(scope).set(row.name, { ...row, beat: row.beat + 1 })
+    return held.map(row => row.name)
   }
 
-  async release(task: string, owner: string): Promise<void> {
-    const now = this.#leases.get(task)
-    if (now?.owner === owner) this.#leases.set(task, { owner: undefined, beat: now.beat + 1 })
+  async ask(scope: string, name: string, by: string): Promise<void> {
+    const now = this.#rows(scope).get(name)
+    if (now?.owner !== undefined) this.#rows(scope).set(name, { ...now, wish: by })
+  }
+
+  async release(scope: string, name: string, owner: string): Promise<void> {
+    const now = this.#rows(scope).get(name)
+    if (now?.owner === owner) this.#rows(scope).set(name, { name, owner: undefined, beat: now.beat + 1, wish: undefined })
+  }
+
+  async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
+    return this.#positions.get(`${group} ${topic}`) ?? new Map()
+  }
+
+  async storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
+    for (const { topic, partition, position } of positions) {
+      const id = `${group} ${topic}`
+      this.#positions.set(id, new Map(this.#positions.get(id)).set(partition, position))
+    }
+  }
+
+  #rows(scope: string): Map<string, Lease> {
+    let rows = this.#leases.get(scope)
+    if (!rows) this.#leases.set(scope, (rows = new Map()))
+    return rows
   }
 
   async close(): Promise<void> {}

@@ -2,9 +2,12 @@ import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { asStreamError, messageOf } from '../../core/errors.ts'
+import type { Position } from '../../core/record.ts'
+import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
 import { decodeOutbox, encodeOutbox } from '../outbox.ts'
-import type { AppendOutcome, Commit, CommitStore, LastCommit, Lease, LeaseStore, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
+import type { Lease } from '../leases.ts'
+import type { AppendOutcome, ClientStore, Commit, LastCommit, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
 
 const tables = `
   CREATE TABLE IF NOT EXISTS tidemark_head (
@@ -17,7 +20,11 @@ const tables = `
     task TEXT NOT NULL, slot TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (task, slot, key)
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS tidemark_lease (
-    task TEXT PRIMARY KEY, owner TEXT, beat INTEGER NOT NULL
+    scope TEXT NOT NULL, name TEXT NOT NULL, owner TEXT, beat INTEGER NOT NULL, wish TEXT, PRIMARY KEY (scope, name)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS tidemark_position (
+    grp TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, position TEXT NOT NULL,
+    PRIMARY KEY (grp, topic, partition)
   ) WITHOUT ROWID;
 `
 
@@ -29,7 +36,7 @@ export type WithCommit = (database: DatabaseSync) => void
  * (epoch, number) fence them. WAL with `synchronous=FULL`: an acknowledged commit survives a power cut; `NORMAL` would
  * gain nothing at these batch sizes and lose commits (measured, protocol 6).
  */
-export class SqliteStore implements CommitStore, LeaseStore {
+export class SqliteStore implements ClientStore {
   readonly location: string
   readonly scope = 'host' as const
   readonly outputs = 'relay' as const
@@ -70,25 +77,37 @@ export class SqliteStore implements CommitStore, LeaseStore {
     })
   }
 
-  async read(task: string): Promise<Lease | undefined> {
-    return this.#lease(task)
+  async leases(scope: string): Promise<readonly Lease[]> {
+    return this.#statements.leases.all(scope).map(row => leaseOf(row as unknown as LeaseRow))
   }
 
-  async take(task: string, owner: string, seen: Lease | undefined): Promise<boolean> {
-    return this.transaction(() => {
-      const now = this.#lease(task)
-      if (now?.owner !== seen?.owner || now?.beat !== seen?.beat) return false
-      this.#statements.take.run(task, owner)
-      return true
+  async take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean> {
+    const { addLease, take } = this.#statements
+    if (!seen) return addLease.run(scope, name, owner ?? null).changes === 1
+    return take.run(owner ?? null, scope, name, seen.owner ?? null, seen.beat).changes === 1
+  }
+
+  async beat(scope: string, owner: string): Promise<readonly string[]> {
+    return this.#statements.beat.all(scope, owner).map(row => (row as { name: string }).name)
+  }
+
+  async ask(scope: string, name: string, by: string): Promise<void> {
+    this.#statements.ask.run(by, scope, name)
+  }
+
+  async release(scope: string, name: string, owner: string): Promise<void> {
+    this.#statements.release.run(scope, name, owner)
+  }
+
+  async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
+    const rows = this.#statements.positions.all(group, topic) as { partition: number; position: string }[]
+    return new Map(rows.map(row => [row.partition, row.position]))
+  }
+
+  async storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
+    this.transaction(() => {
+      for (const { topic, partition, position } of positions) this.#statements.putPosition.run(group, topic, partition, position)
     })
-  }
-
-  async beat(task: string, owner: string): Promise<boolean> {
-    return this.#statements.beat.run(task, owner).changes === 1
-  }
-
-  async release(task: string, owner: string): Promise<void> {
-    this.#statements.release.run(task, owner)
   }
 
   async close(): Promise<void> {
@@ -107,12 +126,16 @@ export class SqliteStore implements CommitStore, LeaseStore {
       throw error
     }
   }
-
-  #lease(task: string): Lease | undefined {
-    const row = this.#statements.lease.get(task) as { owner: string | null; beat: number } | undefined
-    return row && { owner: row.owner ?? undefined, beat: row.beat }
-  }
 }
+
+interface LeaseRow {
+  readonly name: string
+  readonly owner: string | null
+  readonly beat: number
+  readonly wish: string | null
+}
+
+const leaseOf = ({ name, owner, beat, wish }: LeaseRow): Lease => ({ name, owner: owner ?? undefined, beat, wish: wish ?? undefined })
 
 interface HeadRow {
   readonly epoch: number
@@ -195,7 +218,7 @@ function isBusy(error: unknown): boolean {
 
 type Statements = Record<
   | 'raise' | 'head' | 'advance' | 'unsent' | 'putOutbox' | 'forget' | 'state' | 'putState' | 'deleteState'
-  | 'lease' | 'take' | 'beat' | 'release',
+  | 'leases' | 'addLease' | 'take' | 'beat' | 'ask' | 'release' | 'positions' | 'putPosition',
   StatementSync
 >
 
@@ -211,9 +234,18 @@ function prepare(database: DatabaseSync): Statements {
     state: statement('SELECT slot, key, value FROM tidemark_state WHERE task = ? ORDER BY slot, key'),
     putState: statement('INSERT INTO tidemark_state VALUES (?, ?, ?, ?) ON CONFLICT (task, slot, key) DO UPDATE SET value = excluded.value'),
     deleteState: statement('DELETE FROM tidemark_state WHERE task = ? AND slot = ? AND key = ?'),
-    lease: statement('SELECT owner, beat FROM tidemark_lease WHERE task = ?'),
-    take: statement('INSERT INTO tidemark_lease VALUES (?, ?, 1) ON CONFLICT (task) DO UPDATE SET owner = excluded.owner, beat = beat + 1'),
-    beat: statement('UPDATE tidemark_lease SET beat = beat + 1 WHERE task = ? AND owner = ?'),
-    release: statement('UPDATE tidemark_lease SET owner = NULL, beat = beat + 1 WHERE task = ? AND owner = ?')
+    leases: statement('SELECT name, owner, beat, wish FROM tidemark_lease WHERE scope = ?'),
+    addLease: statement('INSERT OR IGNORE INTO tidemark_lease VALUES (?, ?, ?, 1, NULL)'),
+    take: statement(
+      'UPDATE tidemark_lease SET owner = ?, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner IS ? AND beat = ?'
+    ),
+    beat: statement('UPDATE tidemark_lease SET beat = beat + 1 WHERE scope = ? AND owner = ? RETURNING name'),
+    ask: statement('UPDATE tidemark_lease SET wish = ? WHERE scope = ? AND name = ? AND owner IS NOT NULL'),
+    positions: statement('SELECT partition, position FROM tidemark_position WHERE grp = ? AND topic = ?'),
+    putPosition: statement(
+      `INSERT INTO tidemark_position VALUES (?, ?, ?, ?)
+       ON CONFLICT (grp, topic, partition) DO UPDATE SET position = excluded.position`
+    ),
+    release: statement('UPDATE tidemark_lease SET owner = NULL, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner = ?')
   }
 }

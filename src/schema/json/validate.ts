@@ -1,21 +1,58 @@
 import { StreamError } from '../../core/errors.ts'
 import type { StandardIssue, StandardSchema } from './standard-schema.ts'
 
-/** The value as the validator gives it. Throws `bad-record` that names the places, never what stands there. */
-export function validate(validator: StandardSchema, value: unknown): unknown {
-  const result = validator['~standard'].validate(value)
-  if (result instanceof Promise || typeof (result as { then?: unknown }).then === 'function') {
-    // Nobody waits for it: its failure must not end the process.
-    ;(result as Promise<unknown>).then(undefined, () => {})
-    throw new StreamError(
-      'bad-config',
-      `json(validator): the ${validator['~standard'].vendor} schema validates asynchronously; a codec is synchronous, ` +
-        'take the asynchronous checks out of the schema and do them in the handler'
-    )
+/** Nesting that no schema of ours or of Avro goes beyond; far below what fills the stack. */
+const depthLimit = 500
+
+/** Checks values with one validator. `bad-record` names the places that do not fit, never what stands there. */
+export function createCheck(validator: StandardSchema): (value: unknown) => unknown {
+  const { vendor } = validator['~standard']
+  // Some validators answer every failure of their own, a full stack too, with a promise. One that has answered at once before
+  // is no asynchronous one: then it is the value.
+  let synchronous = false
+  return value => {
+    let result: ReturnType<StandardSchema['~standard']['validate']>
+    try {
+      result = validator['~standard'].validate(value)
+    } catch (error) {
+      throw new StreamError('bad-record', `the ${vendor} schema failed on the value: ${nameOf(error)}`, {
+        cause: error
+      })
+    }
+    if (isPromise(result)) {
+      // Nobody waits for it: its failure must not end the process.
+      result.then(undefined, () => {})
+      if (isDeep(value)) throw new StreamError('bad-record', `the value is nested deeper than ${depthLimit}`)
+      if (synchronous) throw new StreamError('bad-record', `the ${vendor} schema failed on the value`)
+      throw new StreamError(
+        'bad-config',
+        `json(validator): the ${vendor} schema validates asynchronously, or a check in it throws; a codec is synchronous, ` +
+          'do asynchronous checks in the handler'
+      )
+    }
+    if (result.issues)
+      throw new StreamError('bad-record', `the value does not fit its schema: ${describeIssues(result.issues, value)}`)
+    synchronous = true
+    return result.value
   }
-  const { issues } = result as { issues?: readonly StandardIssue[] }
-  if (!issues) return (result as { value: unknown }).value
-  throw new StreamError('bad-record', `the value does not fit its schema: ${describeIssues(issues, value)}`)
+}
+
+function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
+  return typeof (value as { then?: unknown }).then === 'function'
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}
+
+/** Level by level: to go into the depth is what has just failed. */
+function isDeep(value: unknown): boolean {
+  let level = [value]
+  for (let depth = 0; depth <= depthLimit; depth++) {
+    level = level.flatMap(item => (typeof item === 'object' && item !== null ? Object.values(item as object) : []))
+    if (level.length === 0) return false
+  }
+  return true
 }
 
 /** Issues beyond these are counted, not listed. */

@@ -18,6 +18,7 @@ export function manualClock(): ManualClock {
       timers.add(timer)
       return { cancel: () => void timers.delete(timer) }
     },
+    turn: () => new Promise(resolve => setImmediate(resolve)),
     advance(milliseconds) {
       const end = now + milliseconds
       for (;;) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { assign } from '../../../src/adapters/memory/assignment.ts'
+import { assign } from '../../../src/core/assignment.ts'
 
 const members = fc.uniqueArray(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 8 })
 

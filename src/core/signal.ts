@@ -1,4 +1,4 @@
-import { abortedError, type Environment } from '../../core/environment.ts'
+import { abortedError, type Environment } from './environment.ts'
 
 /** A reader waits here for news. A signal that comes while nobody waits is kept. */
 export class Signal {
@@ -15,17 +15,17 @@ export class Signal {
     else this.#raised = true
   }
 
-  /** Resolves after `delay` ms or at the signal; rejects with `aborted`. */
-  wait(delay: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves after `delay` ms (`undefined`: never by itself) or at the signal; rejects with `aborted`. */
+  wait(delay: number | undefined, signal?: AbortSignal): Promise<void> {
     if (this.#raised) {
       this.#raised = false
       return Promise.resolve()
     }
     return new Promise((resolve, reject) => {
-      const timer = this.#environment.timer(delay, () => end())
+      const timer = delay === undefined ? undefined : this.#environment.timer(delay, () => end())
       const onAbort = (): void => end(abortedError(signal))
       const end = (error?: Error): void => {
-        timer.cancel()
+        timer?.cancel()
         signal?.removeEventListener('abort', onAbort)
         this.#resume = undefined
         if (error) reject(error)

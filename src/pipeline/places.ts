@@ -1,0 +1,177 @@
+import { hasCode } from '../broker/index.ts'
+import type { Environment, Timer } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
+import type { Position, RawRecord } from '../core/record.ts'
+import type { AnyAdapter, Delivery, PartitionReader, QueueSubscription, StartAt, TopicPartition } from '../spec/index.ts'
+
+export interface PlaceOptions extends TopicPartition {
+  readonly group: string
+  readonly from: StartAt
+  readonly maxBytes: number
+  /** There is something to take. */
+  changed(): void
+  failed(error: unknown): void
+}
+
+/** One partition that is being read: holds at most one batch until it is taken. */
+export interface Place extends TopicPartition {
+  take(): readonly RawRecord[] | undefined
+  /** Of a queue: everything up to this position may be acknowledged. */
+  done(position: Position): Promise<void>
+  close(): Promise<void>
+}
+
+export async function openPlace(adapter: AnyAdapter, environment: Environment, options: PlaceOptions): Promise<Place> {
+  const { topic, partition, group, from, maxBytes } = options
+  if (adapter.partitionReader && adapter.capabilities.positions === 'log')
+    return new LogPlace(await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes }), options)
+  if (adapter.queueSubscription)
+    return new QueuePlace(await adapter.queueSubscription({ group, topic, partitions: [partition], maxBytes }), environment, options)
+  throw new StreamError('unsupported', `'${adapter.name}' can read neither a partition nor a queue`)
+}
+
+/** What both kinds share: one receive under way, one batch waiting. */
+abstract class Pumped<Item extends RawRecord> {
+  readonly topic: string
+  readonly partition: number
+  protected batch: readonly Item[] | undefined
+  protected readonly abort: AbortController = new AbortController()
+  readonly #options: PlaceOptions
+  #pump: Promise<void> | undefined
+
+  constructor(options: PlaceOptions) {
+    this.topic = options.topic
+    this.partition = options.partition
+    this.#options = options
+  }
+
+  protected abstract receive(signal: AbortSignal): Promise<readonly Item[]>
+
+  protected start(): void {
+    this.#pump ??= this.#fill().finally(() => (this.#pump = undefined))
+  }
+
+  protected stopped(): Promise<void> {
+    this.abort.abort()
+    return this.#pump ?? Promise.resolve()
+  }
+
+  async #fill(): Promise<void> {
+    const { signal } = this.abort
+    try {
+      while (!signal.aborted && this.batch === undefined) {
+        const records = await this.receive(signal)
+        if (records.length === 0) continue
+        this.batch = records
+        this.#options.changed()
+      }
+    } catch (error) {
+      if (!signal.aborted && !hasCode(error, 'aborted')) this.#options.failed(error)
+    }
+  }
+}
+
+class LogPlace extends Pumped<RawRecord> implements Place {
+  readonly #reader: PartitionReader
+
+  constructor(reader: PartitionReader, options: PlaceOptions) {
+    super(options)
+    this.#reader = reader
+    this.start()
+  }
+
+  take(): readonly RawRecord[] | undefined {
+    const { batch } = this
+    this.batch = undefined
+    if (batch) queueMicrotask(() => this.start())
+    return batch
+  }
+
+  async done(): Promise<void> {}
+
+  async close(): Promise<void> {
+    await this.stopped()
+    await this.#reader.close()
+  }
+
+  protected async receive(signal: AbortSignal): Promise<readonly RawRecord[]> {
+    return (await this.#reader.receive({ wait: 1_000, signal })).records
+  }
+}
+
+/** How long a delivery is kept for us, and how often that is renewed, ms. */
+const hold = 60_000
+const renewal = 20_000
+
+/**
+ * A queue has no positions: deliveries are numbered here as they come, good until this place is closed. What was handed
+ * over and not acknowledged then is released, and comes again.
+ */
+class QueuePlace extends Pumped<Delivery> implements Place {
+  readonly #subscription: QueueSubscription
+  readonly #environment: Environment
+  /** Handed over, not acknowledged: number -> id, in order. */
+  readonly #open = new Map<number, string>()
+  #numbered = 0
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(subscription: QueueSubscription, environment: Environment, options: PlaceOptions) {
+    super(options)
+    this.#subscription = subscription
+    this.#environment = environment
+    this.#renew()
+    this.start()
+  }
+
+  take(): readonly RawRecord[] | undefined {
+    const { batch } = this
+    this.batch = undefined
+    if (!batch) return undefined
+    queueMicrotask(() => this.start())
+    return batch.map(delivery => {
+      this.#open.set(++this.#numbered, delivery.id)
+      return { ...delivery, position: String(this.#numbered) }
+    })
+  }
+
+  // Law 2: only after the commit. An acknowledgement that is not confirmed means that the record may come again: the
+  // tracker of the task then knows it.
+  async done(position: Position): Promise<void> {
+    const last = Number(position)
+    const ids: string[] = []
+    for (const [number, deliveryId] of this.#open) {
+      if (number > last) break
+      ids.push(deliveryId)
+      this.#open.delete(number)
+    }
+    if (ids.length > 0) await this.#subscription.acknowledge(ids)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.stopped()
+    const ids = [...this.#open.values(), ...(this.batch ?? []).map(delivery => delivery.id)]
+    if (ids.length > 0) await this.#subscription.release(ids).catch(() => {}) // their deadline passes
+    await this.#subscription.close()
+  }
+
+  protected receive(signal: AbortSignal): Promise<readonly Delivery[]> {
+    return this.#subscription.receive({ wait: 1_000, signal })
+  }
+
+  // Handlers may be slow: what is in our hands stays there.
+  #renew(): void {
+    this.#timer = this.#environment.timer(
+      renewal,
+      () => {
+        const ids = [...this.#open.values(), ...(this.batch ?? []).map(delivery => delivery.id)]
+        const renewed = ids.length > 0 ? this.#subscription.extend(ids, hold).catch(() => {}) : Promise.resolve()
+        void renewed.then(() => this.#closed || this.#renew())
+      },
+      true
+    )
+  }
+}

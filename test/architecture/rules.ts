@@ -1,0 +1,142 @@
+import type { Import, SourceFile } from './source-file.ts'
+
+/**
+ * Who may import whom: the table of the architecture as data. A layer is a folder of `src/` or the files named; it may
+ * always import itself. `adapters/*` stands for each folder there, which may import itself and no other adapter.
+ */
+export const layers: Readonly<
+  Record<string, { readonly files?: readonly string[]; readonly mayImport: readonly string[] }>
+> = {
+  core: { mayImport: [] },
+  spec: { mayImport: ['core'] },
+  schema: { mayImport: ['core'] },
+  state: { mayImport: ['core'] },
+  watermark: { mayImport: ['core'] },
+  'exactly-once': { mayImport: ['core', 'spec', 'state'] },
+  broker: { mayImport: ['core', 'spec'] },
+  pipeline: { mayImport: ['core', 'spec', 'state', 'watermark', 'exactly-once', 'broker'] },
+  'adapters/shared': { mayImport: ['core', 'spec'] },
+  'adapters/*': { mayImport: ['core', 'spec', 'adapters/shared'] },
+  'adapters/index': { files: ['src/adapters/index.ts'], mayImport: ['core', 'spec', 'adapters/*'] },
+  connect: {
+    files: ['src/connect.ts', 'src/client.ts', 'src/admin.ts'],
+    mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/index']
+  },
+  sqlite: { files: ['src/sqlite.ts'], mayImport: ['core', 'exactly-once', 'pipeline'] },
+  testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/memory'] },
+  cli: { mayImport: ['index'] },
+  index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'connect'] }
+}
+
+/** Packages that users install when they need them: imported lazily, and only there. */
+export const vendors: Readonly<Record<string, string>> = {
+  kafkajs: 'src/adapters/kafka/',
+  avsc: 'src/schema/avro/'
+}
+
+/** Layers in which time, randomness and timers come from the `Environment` (law 9). */
+export const deterministicLayers: readonly string[] = [
+  'core',
+  'state',
+  'watermark',
+  'exactly-once',
+  'broker',
+  'pipeline'
+]
+const environmentFile = 'src/core/environment.ts'
+const clockAndDice =
+  /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bprocess\.hrtime\b|\bset(?:Timeout|Interval|Immediate)\b|\bAbortSignal\.timeout\b|\bMath\.random\b|\brandom(?:UUID|Bytes|Int)\b|\bgetRandomValues\b/g
+
+export const maxLines = 300
+
+/** The layer of a file of `src/`, or `undefined` when no rule knows it. */
+export function layerOf(path: string): string | undefined {
+  for (const [layer, { files }] of Object.entries(layers)) if (files?.includes(path)) return layer
+  const [, first, second, ...rest] = path.split('/')
+  if (first === 'adapters') return rest.length > 0 ? `adapters/${second}` : undefined
+  return first !== undefined && second !== undefined && Object.hasOwn(layers, first) && !layers[first]!.files
+    ? first
+    : undefined
+}
+
+/** One sentence per import that the table does not allow. */
+export function brokenImports(file: SourceFile): string[] {
+  const layer = layerOf(file.path)
+  if (layer === undefined)
+    return [
+      `${file.path} belongs to no layer: move it into a folder of the table, or add its layer to test/architecture/rules.ts`
+    ]
+  const mayImport = (layers[layer] ?? layers['adapters/*']!).mayImport
+  return file.imports.flatMap(found => {
+    const where = `${file.path}:${found.line}`
+    if (found.target === undefined) return brokenPackage(where, file.path, found)
+    const target = layerOf(found.target)
+    const allowed =
+      target === layer ||
+      mayImport.some(name => name === target || (name === 'adapters/*' && target?.startsWith('adapters/')))
+    if (!allowed)
+      return [
+        `${where} imports ${found.target}, but '${layer}' may import ${mayImport.length > 0 ? mayImport.join(', ') : 'nothing of ours'}, not '${target}'`
+      ]
+    const eager =
+      layer === 'adapters/index' && target !== 'core' && target !== 'spec' && !found.typeOnly && !found.dynamic
+    return eager
+      ? [`${where} imports ${found.target} eagerly, but adapters are loaded when a config names them: use import()`]
+      : []
+  })
+}
+
+function brokenPackage(where: string, path: string, { specifier, dynamic }: Import): string[] {
+  if (specifier.startsWith('node:')) return []
+  // Computed: only an adapter may, for codecs that the user may have installed.
+  if (specifier === '')
+    return path.startsWith('src/adapters/') ? [] : [`${where} imports a computed name, but only adapters may do so`]
+  const home = vendors[specifier]
+  if (home === undefined)
+    return [
+      `${where} imports the package '${specifier}', but published code imports nothing but node: and optional peers`
+    ]
+  if (!path.startsWith(home)) return [`${where} imports '${specifier}', but that package is imported in ${home} only`]
+  return dynamic
+    ? []
+    : [
+        `${where} imports '${specifier}' eagerly, but vendor packages are loaded by import() when they are first used, and typed by our own types`
+      ]
+}
+
+/** One sentence per touch of the clock or the dice where they must be handed in. */
+export function brokenDeterminism(file: SourceFile): string[] {
+  if (file.path === environmentFile || !deterministicLayers.includes(layerOf(file.path) ?? '')) return []
+  return [...file.code.matchAll(clockAndDice)].map(found => {
+    const line = file.code.slice(0, found.index).split('\n').length
+    return `${file.path}:${line} uses ${found[0]}, but law 9 says that time, timers and randomness come from the Environment`
+  })
+}
+
+export function tooLong(file: SourceFile): string[] {
+  return file.lines > maxLines
+    ? [`${file.path} has ${file.lines} lines, but a file has at most ${maxLines}: split it by responsibility`]
+    : []
+}
+
+/** One sentence per cycle of imports that are there at run time. */
+export function cycles(files: readonly SourceFile[]): string[] {
+  const byPath = new Map(files.map(file => [file.path, file]))
+  const done = new Set<string>()
+  const found: string[] = []
+  const visit = (path: string, trail: readonly string[]): void => {
+    const seenAt = trail.indexOf(path)
+    if (seenAt >= 0) {
+      found.push(
+        `${[...trail.slice(seenAt), path].join(' -> ')} is a cycle of imports, but files may only share types in a circle`
+      )
+      return
+    }
+    if (done.has(path)) return
+    for (const { target, typeOnly } of byPath.get(path)?.imports ?? [])
+      if (target !== undefined && !typeOnly) visit(target, [...trail, path])
+    done.add(path)
+  }
+  for (const { path } of files) visit(path, [])
+  return found
+}
