@@ -82,14 +82,18 @@ class SqliteWriter<Item extends StreamRecord> implements OpenTransactionalWriter
   }
 
   prepare(record: Item): SqliteRow | undefined {
-    const row = this.#options.row(record)
+    const { row: toRow, table } = this.#options
+    const row = toRow ? toRow(record) : valueOf(record)
     if (row === undefined) return undefined
-    for (const [column, value] of Object.entries(row)) {
-      if (isValue(value)) continue
+    if (typeof row !== 'object' || row === null)
       throw new StreamError(
         'bad-record',
-        `sqlite table '${this.#options.table}': column '${column}' cannot hold ${describe(value)}`
+        `sqlite table '${table}': a row is an object of columns, not ${describe(row)}`
       )
+    for (const column in row) {
+      const value: unknown = row[column]
+      if (isValue(value)) continue
+      throw new StreamError('bad-record', `sqlite table '${table}': column '${column}' cannot hold ${describe(value)}`)
     }
     return row
   }

@@ -117,6 +117,7 @@ export const flowCases: readonly ConformanceCase[] = [
       await context.until('the partition', () => member.owned.length === 1, member)
       await context.linger(300, member)
       const waiting = member.step(context.paced(15_000))
+      await context.sleep(100)
       await context.sendNumbers(topic, 0, 0, 1)
       const took = await timed(() => waiting)
       assert.deepEqual(member.values(), ['0'])

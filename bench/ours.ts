@@ -1,0 +1,121 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { keyed, number, pipeline, processor, type Client, type Diagnostics, type ProcessorOptions, type Topic } from '../src/index.ts'
+import { Clock, type Run } from './measure.ts'
+import { distinctKeys, entries, fresh, inBatches, recordAt } from './records.ts'
+
+type ByteTopic = Topic<string, Uint8Array, Uint8Array>
+
+/** Sends `count` records, waiting for the broker as any producer must. */
+export async function produce(client: Client, topic: ByteTopic, count: number): Promise<Run> {
+  const producer = await client.producer(topic)
+  const clock = new Clock()
+  clock.start()
+  await inBatches(count, (from, to) => producer.sendAll(entries(from, to)))
+  clock.stop(count)
+  await producer.close()
+  return clock.run
+}
+
+/** Reads `count` records in a group of its own, from the first record to the last. */
+export async function consume(client: Client, topic: ByteTopic, count: number): Promise<Run> {
+  const clock = new Clock()
+  let seen = 0
+  for await (const records of client.consumer(topic, { group: fresh('group') }).batches()) {
+    clock.start()
+    seen += records.length
+    if (seen >= count) break
+  }
+  clock.stop(seen)
+  return clock.run
+}
+
+/**
+ * Runs one processor, exactly once, over `count` records whose producer has said goodbye, and then reads its output
+ * again. The clock goes from the first record that the handler sees to the moment when everything is committed and in the
+ * output topic.
+ *
+ * @param stateful counts the records of each key; else each is passed on as it is
+ */
+export async function process(client: Client, from: ByteTopic, to: ByteTopic, count: number, stateful: boolean): Promise<Run> {
+  const clock = new Clock()
+  let committed = 0
+  const stop = new AbortController()
+  const onCommit = (event: unknown): void => {
+    committed += (event as Diagnostics['commit']).records
+    if (committed >= count) void waitForOutput(client, to, count).then(() => clock.stop(count)).finally(() => stop.abort())
+  }
+  subscribe('tidemark:commit', onCommit)
+  try {
+    await client.run(pipeline(fresh('run'), [stage(clock, from, to, stateful)]), { signal: stop.signal, commitInterval: 100 })
+  } finally {
+    unsubscribe('tidemark:commit', onCommit)
+  }
+  await recount(client, to, count, stateful)
+  return clock.run
+}
+
+function stage(clock: Clock, from: ByteTopic, to: ByteTopic, stateful: boolean): ReturnType<typeof processor> {
+  if (!stateful) {
+    return processor({
+      name: 'copy',
+      from,
+      to,
+      process({ key, value }) {
+        clock.start()
+        return { key, value }
+      }
+    })
+  }
+  const options: ProcessorOptions<ByteTopic, ByteTopic, { count: ReturnType<typeof keyed<number>> }> = {
+    name: 'count',
+    from,
+    to,
+    state: { count: keyed(number, 0) as ReturnType<typeof keyed<number>> },
+    process({ key, value }, { state }) {
+      clock.start()
+      const count = (state.count.get() ?? 0) + 1
+      state.count.set(count)
+      const out = Buffer.from(value)
+      out.writeDoubleBE(count)
+      return { key, value: out }
+    }
+  }
+  return processor(options)
+}
+
+/** Where a store keeps outputs until they are sent, the last of them come a little after their commit. */
+async function waitForOutput(client: Client, topic: ByteTopic, count: number): Promise<void> {
+  for (;;) {
+    const rows = await client.admin.backlog('nobody', topic)
+    // Markers of transactions take places in the log, too.
+    if (rows.reduce((sum, { records }) => sum + records, 0) >= count) return
+    await sleep(2)
+  }
+}
+
+/** Nothing lost, nothing twice; with state, the counts of each key are 1, 2, 3 ... without a hole. */
+async function recount(client: Client, topic: ByteTopic, count: number, stateful: boolean): Promise<void> {
+  const perKey = new Map<string, number>()
+  const expected = new Map<string, number>()
+  for (let index = 0; index < count; index++) {
+    const key = recordAt(index).key.toString()
+    expected.set(key, (expected.get(key) ?? 0) + 1)
+  }
+  let seen = 0
+  const patience = AbortSignal.timeout(60_000)
+  for await (const records of client.consumer(topic, { group: fresh('recount'), signal: patience }).batches()) {
+    for (const { key, value } of records) {
+      const name = Buffer.from(key).toString()
+      const next = (perKey.get(name) ?? 0) + 1
+      perKey.set(name, next)
+      const found = stateful ? Buffer.from(value).readDoubleBE(0) : next
+      if (found !== next) throw new Error(`key ${name}: count ${found} came where ${next} was due`)
+    }
+    seen += records.length
+    if (seen >= count) break
+  }
+  const wrong = [...expected].filter(([key, records]) => perKey.get(key) !== records).length
+  if (seen !== count || wrong > 0)
+    throw new Error(`${count} records in, ${seen} out, and ${wrong} of ${Math.min(distinctKeys, expected.size)} keys are wrong`)
+}
