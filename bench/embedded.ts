@@ -12,7 +12,7 @@ export async function benchMemory(records: number, runs: number): Promise<Figure
     await using client = await connect({ brokers: { default: 'memory:' }, variables: {} })
     const [from, to] = [byteTopic(fresh('in')), byteTopic(fresh('out'))]
     await produce(client, from, records)
-    return process(client, from, to, records, true)
+    return await process(client, from, to, records, true)
   })
   return [count]
 }
@@ -25,13 +25,18 @@ export async function benchFile(records: number, runs: number, wanted: (name: st
     await using client = await connect({ brokers: { default: `file:${folder}` }, variables: {} })
     const from = byteTopic(fresh('in'))
     const names = ['file produce', 'file consume', 'file exactly-once'].filter(wanted)
-    const produced = await alone('file produce', names.includes('file produce') ? runs : 1, () => produce(client, byteTopic(fresh('produce')), records))
+    const produced = await alone('file produce', names.includes('file produce') ? runs : 1, () =>
+      produce(client, byteTopic(fresh('produce')), records)
+    )
     if (names.includes('file produce')) figures.push(produced)
     if (names.length === 1 && names[0] === 'file produce') return figures
     await produce(client, from, records)
-    if (names.includes('file consume')) figures.push(await alone('file consume', runs, () => consume(client, from, records)))
+    if (names.includes('file consume'))
+      figures.push(await alone('file consume', runs, () => consume(client, from, records)))
     if (names.includes('file exactly-once'))
-      figures.push(await alone('file exactly-once', runs, () => process(client, from, byteTopic(fresh('out')), records, false)))
+      figures.push(
+        await alone('file exactly-once', runs, () => process(client, from, byteTopic(fresh('out')), records, false))
+      )
     return figures
   } finally {
     await rm(folder, { recursive: true, force: true })

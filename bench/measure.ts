@@ -57,7 +57,7 @@ export async function alone(name: string, runs: number, ours: () => Promise<Run>
   for (let turn = 1; turn <= runs; turn++) {
     const run = await ours()
     done.push(run)
-    progress(`${name} ${turn}/${runs}: ${thousands(rateOf(run))}/s`)
+    progress(`${name} ${turn}/${runs}: ${thousands(rateOf(run))}/s, ${busy(run)}`)
   }
   return { name, rate: spread(done.map(rateOf)), cpu: spread(done.map(cpuOf)), records: done[0]!.records, runs }
 }
@@ -66,7 +66,12 @@ export async function alone(name: string, runs: number, ours: () => Promise<Run>
  * Runs both by turns, A B A B: what slows the machine slows both, and the ratio of neighbours survives it. The order is
  * swapped from pair to pair, so that neither always comes second.
  */
-export async function sideBySide(name: string, pairs: number, ours: () => Promise<Run>, raw: () => Promise<Run>): Promise<Figure> {
+export async function sideBySide(
+  name: string,
+  pairs: number,
+  ours: () => Promise<Run>,
+  raw: () => Promise<Run>
+): Promise<Figure> {
   const ourRuns: Run[] = []
   const rawRuns: Run[] = []
   for (let turn = 1; turn <= pairs; turn++) {
@@ -74,7 +79,9 @@ export async function sideBySide(name: string, pairs: number, ours: () => Promis
     ourRuns.push(await ours())
     if (turn % 2 === 0) rawRuns.push(await raw())
     const [own, other] = [rateOf(ourRuns.at(-1)!), rateOf(rawRuns.at(-1)!)]
-    progress(`${name} ${turn}/${pairs}: ours ${thousands(own)}/s, raw ${thousands(other)}/s, ratio ${(own / other).toFixed(2)}`)
+    progress(
+      `${name} ${turn}/${pairs}: ours ${thousands(own)}/s, raw ${thousands(other)}/s, ratio ${(own / other).toFixed(2)}`
+    )
   }
   return {
     name,
@@ -90,7 +97,16 @@ export async function sideBySide(name: string, pairs: number, ours: () => Promis
 export function spread(values: readonly number[]): Spread {
   const sorted = values.toSorted((left, right) => left - right)
   const middle = (sorted.length - 1) / 2
-  return { median: (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2, least: sorted[0]!, most: sorted.at(-1)! }
+  return {
+    median: (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2,
+    least: sorted[0]!,
+    most: sorted.at(-1)!
+  }
+}
+
+/** A run that got less of a processor than it could use says more about the machine than about the code. */
+function busy(run: Run): string {
+  return `${cpuOf(run).toFixed(1)} us CPU each, ${Math.round((run.cpuSeconds / run.seconds) * 100)}% busy`
 }
 
 export function thousands(value: number): string {

@@ -1,6 +1,15 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { keyed, number, pipeline, processor, type Client, type Diagnostics, type ProcessorOptions, type Topic } from '../src/index.ts'
+import {
+  keyed,
+  number,
+  pipeline,
+  processor,
+  type Client,
+  type Diagnostics,
+  type ProcessorOptions,
+  type Topic
+} from '../src/index.ts'
 import { Clock, type Run } from './measure.ts'
 import { distinctKeys, entries, fresh, inBatches, recordAt } from './records.ts'
 
@@ -14,7 +23,19 @@ export async function produce(client: Client, topic: ByteTopic, count: number): 
   await inBatches(count, (from, to) => producer.sendAll(entries(from, to)))
   clock.stop(count)
   await producer.close()
+  await assertHolds(client, topic, count)
   return clock.run
+}
+
+/** Throws when a topic does not hold so many records: a figure for records that were not written is none. */
+export async function assertHolds(client: Client, topic: ByteTopic, count: number): Promise<void> {
+  const held = await recordsIn(client, topic)
+  if (held !== count) throw new Error(`${count} records were sent to '${topic.name}', it holds ${held}`)
+}
+
+async function recordsIn(client: Client, topic: ByteTopic): Promise<number> {
+  const rows = await client.admin.backlog('nobody', topic)
+  return rows.reduce((sum, { records }) => sum + records, 0)
 }
 
 /** Reads `count` records in a group of its own, from the first record to the last. */
@@ -37,17 +58,30 @@ export async function consume(client: Client, topic: ByteTopic, count: number): 
  *
  * @param stateful counts the records of each key; else each is passed on as it is
  */
-export async function process(client: Client, from: ByteTopic, to: ByteTopic, count: number, stateful: boolean): Promise<Run> {
+export async function process(
+  client: Client,
+  from: ByteTopic,
+  to: ByteTopic,
+  count: number,
+  stateful: boolean
+): Promise<Run> {
   const clock = new Clock()
   let committed = 0
   const stop = new AbortController()
   const onCommit = (event: unknown): void => {
+    const before = committed
     committed += (event as Diagnostics['commit']).records
-    if (committed >= count) void waitForOutput(client, to, count).then(() => clock.stop(count)).finally(() => stop.abort())
+    if (before >= count || committed < count) return
+    void waitForOutput(client, to, count)
+      .then(() => clock.stop(count))
+      .finally(() => stop.abort())
   }
   subscribe('tidemark:commit', onCommit)
   try {
-    await client.run(pipeline(fresh('run'), [stage(clock, from, to, stateful)]), { signal: stop.signal, commitInterval: 100 })
+    await client.run(pipeline(fresh('run'), [stage(clock, from, to, stateful)]), {
+      signal: stop.signal,
+      commitInterval: 100
+    })
   } finally {
     unsubscribe('tidemark:commit', onCommit)
   }
@@ -86,12 +120,8 @@ function stage(clock: Clock, from: ByteTopic, to: ByteTopic, stateful: boolean):
 
 /** Where a store keeps outputs until they are sent, the last of them come a little after their commit. */
 async function waitForOutput(client: Client, topic: ByteTopic, count: number): Promise<void> {
-  for (;;) {
-    const rows = await client.admin.backlog('nobody', topic)
-    // Markers of transactions take places in the log, too.
-    if (rows.reduce((sum, { records }) => sum + records, 0) >= count) return
-    await sleep(2)
-  }
+  // Markers of transactions take places in the log, too.
+  while ((await recordsIn(client, topic)) < count) await sleep(2)
 }
 
 /** Nothing lost, nothing twice; with state, the counts of each key are 1, 2, 3 ... without a hole. */
@@ -117,5 +147,7 @@ async function recount(client: Client, topic: ByteTopic, count: number, stateful
   }
   const wrong = [...expected].filter(([key, records]) => perKey.get(key) !== records).length
   if (seen !== count || wrong > 0)
-    throw new Error(`${count} records in, ${seen} out, and ${wrong} of ${Math.min(distinctKeys, expected.size)} keys are wrong`)
+    throw new Error(
+      `${count} records in, ${seen} out, and ${wrong} of ${Math.min(distinctKeys, expected.size)} keys are wrong`
+    )
 }

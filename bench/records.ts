@@ -11,11 +11,14 @@ export const distinctKeys = 10_000
 export const batchRecords = 5_000
 export const batchesInFlight = 4
 
-const keys = Array.from({ length: distinctKeys }, (_, index) => Buffer.from(`key-${String(index).padStart(keyBytes - 4, '0')}`))
+const keys = Array.from({ length: distinctKeys }, (_, index) =>
+  Buffer.from(`key-${String(index).padStart(keyBytes - 4, '0')}`)
+)
 // Not compressible to nothing, the same in every run.
 const values = Array.from({ length: 997 }, (_, index) => {
   const value = Buffer.alloc(valueBytes)
-  for (let at = 0, seed = index + 1; at < valueBytes; at++) value[at] = (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) >> 16
+  for (let at = 0, seed = index + 1; at < valueBytes; at++)
+    value[at] = (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) >> 16
   return value
 })
 

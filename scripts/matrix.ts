@@ -46,6 +46,13 @@ for (const name of chosen) {
 }
 const cases = conformanceCases.filter(each => titleOf(each).includes(values.only))
 
+// A promise that nobody waits for is a bug of whoever made it: it fails the run, but does not end it.
+let strays = 0
+process.on('unhandledRejection', error => {
+  strays++
+  console.error('unhandled rejection:', error)
+})
+
 const results: CaseResult[] = []
 for (const name of chosen) results.push(...(await runBackend(name)))
 
@@ -55,7 +62,8 @@ if (values.json !== undefined) {
   const rows = results.map(({ backend, case: title, status, reason }) => ({ backend, case: title, status, reason }))
   await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`)
 }
-const bad = results.some(({ status }) => status === 'fail' || (status === 'not run' && process.env['CI']))
+if (strays > 0) console.log(`${strays} unhandled rejections: see above`)
+const bad = strays > 0 || results.some(({ status }) => status === 'fail' || (status === 'not run' && process.env['CI']))
 // Drivers may hold sockets for a moment; everything is closed, so there is nothing to wait for.
 process.exit(bad ? 1 : 0)
 

@@ -108,18 +108,19 @@ function cellOf(
 function caseTables(names: readonly string[], matrix: readonly MatrixRow[], titles: readonly string[]): string[] {
   const groups = Map.groupBy(titles, title => title.slice(0, title.indexOf(': ')))
   return [...groups].flatMap(([group, members]) => {
-    const reasons: string[] = []
+    /** Reason -> the backends that it is true of. */
+    const reasons = new Map<string, Set<string>>()
     const rows = members.map(title => [
       title.slice(group.length + 2),
       ...names.map(name => {
         const { status, reason } = cellOf(name, title, matrix)
         if (status === 'pass') return status
-        const note = `${name}, ${status}: ${firstLine(reason)}`
-        if (!reasons.includes(note)) reasons.push(note)
-        return `${status} (${reasons.indexOf(note) + 1})`
+        const note = `${status}: ${firstLine(reason)}`
+        reasons.set(note, (reasons.get(note) ?? new Set()).add(name))
+        return `${status} (${[...reasons.keys()].indexOf(note) + 1})`
       })
     ])
-    const notes = reasons.map((reason, index) => `${index + 1}. ${reason}`).join('\n')
+    const notes = [...reasons].map(([note, who], index) => `${index + 1}. ${[...who].join(', ')}: ${note}`).join('\n')
     return [
       `### ${group[0]!.toUpperCase()}${group.slice(1)}`,
       table(['case', ...names], rows),

@@ -58,8 +58,12 @@ export class StageRunner {
 
   /** Resolves when stopped and drained, or when every input has ended; rejects with the first fatal error. */
   async run(): Promise<void> {
-    const { environment, adapter, from } = this.#base
+    const { environment, adapter, from, peers } = this.#base
     const { signal } = this.#stop
+    // The end is told by the vitals: do not sit out a receive for it.
+    const stopListening = peers.onChange(() => {
+      if (this.#isFinished()) this.#interrupt?.abort()
+    })
     for (let attempt = 0; !signal.aborted; ) {
       try {
         if (!this.#reader) await this.#open(signal)
@@ -68,7 +72,10 @@ export class StageRunner {
         if (this.#isFinished()) break
       } catch (thrown) {
         if (signal.aborted) break
-        if (hasCode(thrown, 'aborted')) continue
+        if (hasCode(thrown, 'aborted')) {
+          if (this.#isFinished()) break
+          continue
+        }
         const topics = from.map(({ topic }) => topic.name)
         const error = classified(adapter, thrown, `reading ${topics.join(', ')}`)
         if (!error.retryable) {
@@ -80,6 +87,7 @@ export class StageRunner {
         await sleep(environment, delayOf({ first: 100, most: 5_000 }, attempt, environment), signal).catch(() => {})
       }
     }
+    stopListening()
     await this.#drain()
     if (this.#failure) throw this.#failure
   }

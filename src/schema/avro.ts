@@ -14,9 +14,9 @@ export interface AvroOptions {
   /** The subject of the schema in the registry. Default: `<topic>-value`, `<topic>-key`. */
   readonly subject?: string
   /**
-   * What happens at start. `true`, the default: the schema is registered, under the compatibility rule of its subject. `false`:
-   * it is only looked up, for services whose schemas are registered by others. A schema that is not found then still reads (it
-   * may name fewer fields than were written), and writing throws `bad-schema`.
+   * What happens at start. `true`, the default: the schema is registered, under the compatibility rule of its subject.
+   * `false`: it is only looked up, for services whose schemas are registered by others. A schema that is not found then
+   * still reads (it may name fewer fields than were written), and writing throws `bad-schema`.
    */
   readonly register?: boolean
   /**
@@ -25,8 +25,8 @@ export interface AvroOptions {
    */
   readonly id?: boolean
   /**
-   * How `long` looks. `'bigint'`, the default, holds all 64 bits. `'number'` is faster to compute with, and refuses values beyond
-   * 2^53 on both sides rather than round them.
+   * How `long` looks. `'bigint'`, the default, holds all 64 bits. `'number'` is faster to compute with, and refuses
+   * values beyond 2^53 on both sides rather than round them.
    */
   readonly long?: 'bigint' | 'number'
 }
@@ -34,14 +34,16 @@ export interface AvroOptions {
 type LongOf<Options> = Options extends { readonly long: 'number' } ? number : bigint
 
 /**
- * Avro. The type of the value comes from the schema itself when that is written as a literal (`AvroValue` says how), so there is
- * no code to generate.
+ * Avro. The type of the value comes from the schema itself when that is written as a literal (`AvroValue` says how), so
+ * there is no code to generate.
  *
- * Needs the package `avsc`, loaded when a client binds the codec; before that, `encode` and `decode` throw `bad-config`.
+ * Needs the package `avsc`, loaded when a client binds the codec; before that, `encode` and `decode` throw
+ * `bad-config`.
  *
- * Errors. Here: `bad-schema`, a malformed schema. At start: `peer-missing`, `bad-config` (no registry), `bad-schema` (refused by the rule of
- * the subject), `connection`. Per record: `bad-record`, bytes or values that do not fit, in bounded time and memory whatever
- * the bytes are; `bad-schema`, an unknown id or a writer's schema that this one cannot read.
+ * Errors. Here: `bad-schema`, a malformed schema. At start: `peer-missing`, `bad-config` (no registry), `bad-schema`
+ * (refused by the rule of the subject), `connection`. Per record: `bad-record`, bytes or values that do not fit, in
+ * bounded time and memory whatever the bytes are; `bad-schema`, an unknown id or a writer's schema that this one cannot
+ * read.
  *
  * @example
  * const trades = topic('trades', {

@@ -1,6 +1,6 @@
 /**
- * Schemas: codecs that check what they write and read, and the registries that keep the schemas of a topic readable for each
- * other.
+ * Schemas: codecs that check what they write and read, and the registries that keep the schemas of a topic readable for
+ * each other.
  *
  * @module
  */

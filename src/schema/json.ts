@@ -19,15 +19,15 @@ export interface OneWaySchema {
 type TwoWay<Schema extends StandardSchema> = OutputOf<Schema> extends InputOf<Schema> ? unknown : OneWaySchema
 
 /**
- * JSON whose values are checked, when they are written and when they are read, by any Standard Schema validator (zod, Valibot,
- * ArkType and others); the type is the validator's output.
+ * JSON whose values are checked, when they are written and when they are read, by any Standard Schema validator (zod,
+ * Valibot, ArkType and others); the type is the validator's output.
  *
- * With a schema registry, and a validator that can say itself as JSON Schema (`StandardJSONSchemaV1`; zod 4 can), the schema is
- * registered at start and each record carries its id in Confluent's wire format. Else records are plain JSON. Both kinds are read,
- * always: the first byte tells them apart.
+ * With a schema registry, and a validator that can say itself as JSON Schema (`StandardJSONSchemaV1`; zod 4 can), the
+ * schema is registered at start and each record carries its id in Confluent's wire format. Else records are plain JSON.
+ * Both kinds are read, always: the first byte tells them apart.
  *
- * Errors: `bad-record`, naming the place and never the value; `bad-config`, an asynchronous validator; at start `bad-schema` (refused by
- * the rule of the subject, or without a JSON Schema form), `connection`.
+ * Errors: `bad-record`, naming the place and never the value; `bad-config`, an asynchronous validator; at start
+ * `bad-schema` (refused by the rule of the subject, or without a JSON Schema form), `connection`.
  *
  * @example
  * const orders = topic('orders', { key: text, value: json(z.object({ id: z.string(), cents: z.int() })) })

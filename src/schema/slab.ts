@@ -5,8 +5,8 @@ const slabSize = 16_384
 export type Write = (target: Buffer, position: number) => number
 
 /**
- * Carves results out of one piece of memory after another: an allocation per 16 KiB instead of one per record. Every result
- * is its own range, never written again.
+ * Carves results out of one piece of memory after another: an allocation per 16 KiB instead of one per record. Every
+ * result is its own range, never written again.
  */
 export interface Slab {
   /** `header` bytes are left free before what is written; the result includes them. */

@@ -1,8 +1,8 @@
 import { StreamError } from '../core/errors.ts'
 
 /**
- * The wire format that Confluent made common: a zero, the id of the schema in four bytes (big endian), then the payload.
- * Source: Confluent, "Schema Registry / Formats, Serializers, and Deserializers / Wire format".
+ * The wire format that Confluent made common: a zero, the id of the schema in four bytes (big endian), then the
+ * payload. Source: Confluent, "Schema Registry / Formats, Serializers, and Deserializers / Wire format".
  */
 export const headerSize = 5
 
@@ -10,7 +10,10 @@ export const maximumId: number = 2 ** 32 - 1
 
 export function writeHeader(target: Buffer, position: number, id: number): void {
   target[position] = 0
-  target.writeUInt32BE(id, position + 1)
+  target[position + 1] = id >>> 24
+  target[position + 2] = id >>> 16
+  target[position + 3] = id >>> 8
+  target[position + 4] = id
 }
 
 export function isFramed(bytes: Uint8Array): boolean {

@@ -9,8 +9,8 @@ const generationSize = 256
 const parallel = 8
 
 /**
- * What is known of the schemas that the records of one topic were written with, by id. Each is fetched and compiled once;
- * concurrent batches share the fetch.
+ * What is known of the schemas that the records of one topic were written with, by id. Each is fetched and compiled
+ * once; concurrent batches share the fetch.
  */
 export interface Writers<Reader> {
   /** Throws `bad-schema` when the id is unknown, or its schema cannot be read. */
@@ -29,7 +29,8 @@ export function createWriters<Reader>(
   registry: SchemaRegistry,
   compile: (schema: RegisteredSchema) => Reader
 ): Writers<Reader> {
-  // Two generations: to lose what `prepare` has just fetched, so many others must come between it and `decode`.
+  // Two generations: what `prepare` has seen is in the present one, so that hundreds of others must come between it and
+  // `decode` before it is lost.
   let present = new Map<number, Reader | StreamError>()
   let past = new Map<number, Reader | StreamError>()
   const pending = new Map<number, Promise<void>>()
@@ -85,13 +86,14 @@ export function createWriters<Reader>(
     },
     prepare(payloads) {
       let missing: Set<number> | undefined
-      let checked = lastId
+      let checked = -1
       for (const payload of payloads) {
         if (!isFramed(payload)) continue
         const id = idAt(payload)
         if (id === checked) continue
         checked = id
         const found = find(id)
+        if (found !== undefined && !present.has(id)) remember(id, found)
         // An id that the registry did not know is asked for again with each batch: replicas of a registry lag.
         if (found === undefined || found instanceof UnknownId) (missing ??= new Set()).add(id)
       }

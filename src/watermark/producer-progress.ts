@@ -50,8 +50,9 @@ export class ProducerProgress {
   promise(sequence: number, watermark: number): boolean {
     if (watermark <= this.watermark) return this.#settle()
     // A producer that goes on rising while we wait for one sequence leaves one promise, not one per report.
-    if (this.#pending.at(-1)?.[0] === sequence) this.#pending.pop()
-    this.#pending.push([sequence, watermark])
+    const last = this.#pending.at(-1)
+    if (last?.[0] === sequence) this.#pending[this.#pending.length - 1] = [sequence, Math.max(watermark, last[1])]
+    else this.#pending.push([sequence, watermark])
     return this.#settle()
   }
 

@@ -57,6 +57,9 @@ test('lengths that lie', async () => {
   const text = await bare('string')
   for (const length of [-1n, 6n, 2n ** 31n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n)])
     await refused(text, Buffer.concat([varint(length), Buffer.from('hello')]))
+  expect(await refused(text, Buffer.concat([varint(2n ** 40n), Buffer.from('hello')]))).toContain(
+    'a length of 1099511627776 bytes, only 5 are left'
+  )
   const raw = await bare('bytes')
   for (const length of [-1n, 6n, 2n ** 40n]) await refused(raw, Buffer.concat([varint(length), Buffer.from('hello')]))
   const numbers = await bare({ type: 'array', items: 'int' })
@@ -124,6 +127,9 @@ test('nesting is bounded', async () => {
     fields: [{ name: 'children', type: { type: 'array', items: 'Tree' } }]
   })
   await refused(tree, Buffer.alloc(1_000_000, 2))
+  // Many beside each other are not deep.
+  const wide = { children: Array.from({ length: 2_000 }, () => ({ children: [{ children: [] }] })) }
+  expect(tree.decode(tree.encode(wide))).toEqual(wide)
 })
 
 test('values out of range', async () => {

@@ -101,6 +101,18 @@ test('what is remembered is bounded, and compiled once', async () => {
   expect(writers.get(0)).toBe(0)
 })
 
+test('what one batch has prepared is not lost to another before it is decoded', async () => {
+  const registry = { ...stubRegistry({}), byId: async (id: number) => ({ id, type: 'AVRO' as const, schema: '' }) }
+  const writers = createWriters<number>(registry, ({ id }) => id)
+  await writers.prepare([payload(1)])
+  for (let id = 1_000; id < 1_000 + 511; id++) {
+    // Known, hence nothing to wait for, at whatever age.
+    expect(writers.prepare([payload(1)])).toBeUndefined()
+    for (let other = 0; other < 3; other++) await writers.prepare([payload(id * 10 + other)])
+    expect(writers.get(1)).toBe(1)
+  }
+})
+
 test('few requests at a time, however many ids a batch has', async () => {
   let open = 0
   let most = 0

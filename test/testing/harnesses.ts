@@ -7,6 +7,7 @@ import { memory, MemoryBroker, memoryCapabilities } from '../../src/adapters/mem
 import { systemEnvironment } from '../../src/core/environment.ts'
 import type { AnyAdapter } from '../../src/spec/index.ts'
 import type { Harness } from '../../src/testing/conformance/index.ts'
+import { workerAt } from './spawn-worker.ts'
 
 async function opened(adapter: AnyAdapter): Promise<AnyAdapter> {
   await adapter.open(systemEnvironment)
@@ -34,6 +35,7 @@ export async function fileHarness(): Promise<Harness> {
     capabilities: fileCapabilities,
     sessionTimeout: 2000,
     start: () => opened(file({ path })),
+    spawnWorker: workerAt(`file:${path}`),
     stop: () => rm(path, { recursive: true, force: true })
   }
 }
@@ -54,6 +56,7 @@ export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
     // The broker's `group.min.session.timeout.ms`.
     sessionTimeout: 6000,
     start: () => opened(kafka(fromUrl(server.url))),
+    spawnWorker: workerAt(server.url),
     unreachable: async () => opened(kafka({ brokers: [`127.0.0.1:${await unusedPort()}`] })),
     ...(server.restart && {
       restart: async () => {

@@ -43,7 +43,7 @@ export interface Membership {
 }
 
 /** Ms between two looks at the number of partitions. */
-const growthInterval = 30_000
+const growthInterval = 10_000
 const recently = 3_000
 
 const illegalGeneration = 22

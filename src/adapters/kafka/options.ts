@@ -82,7 +82,11 @@ export function readKafkaOptions(given: KafkaOptions): ReadKafkaOptions {
   const hasInstance = client !== undefined && 'consumer' in client
   if (brokers.length === 0 && !hasInstance) throw bad("option 'brokers' is missing: ['localhost:9092']")
   for (const broker of brokers)
-    if (!/^[^\s:/@]+:\d{1,5}$/.test(broker)) throw bad(`option 'brokers' holds '${broker}', which is not host:port`)
+    if (!/^[^\s:/@]+:\d{1,5}$/.test(broker)) {
+      // It may hold a password.
+      const shown = broker.includes('@') ? 'an address with a user' : `'${broker}'`
+      throw bad(`option 'brokers' holds ${shown}, which is not host:port`)
+    }
   for (const [name, value] of Object.entries(options))
     if (
       typeof value === 'number' &&
@@ -136,7 +140,7 @@ export function fromUrl(url: URL | string): KafkaOptions {
   const options: Record<string, unknown> = {
     brokers: brokers.map(host => (host.includes(':') ? host : `${host}:9092`))
   }
-  for (const [name, value] of new URLSearchParams(parts[3] ?? '')) setOption(options, kafkaOptions, name, value)
+  for (const [name, value] of new URLSearchParams(parts[3] ?? '')) setOption(options, name, value)
   readOptions('kafka', kafkaOptions, options)
   return options as unknown as KafkaOptions
 }
@@ -144,18 +148,16 @@ export function fromUrl(url: URL | string): KafkaOptions {
 const elsewhere =
   "pass option 'sasl.password', or set the environment variable TIDEMARK_BROKERS__DEFAULT__SASL__PASSWORD (DEFAULT being the broker's name)"
 
-function setOption(into: Record<string, unknown>, table: OptionTable, name: string, value: string): void {
-  const [first, inner] = name.split('.') as [string, string | undefined]
-  const spec = Object.hasOwn(table, first) ? table[first] : undefined
-  if (name === 'password' || spec?.secret || (inner && spec?.inside?.[inner]?.secret))
-    throw bad(`'${name}' is a secret and must not stand in a URL: ${elsewhere}`)
-  if (inner !== undefined && spec?.inside) {
-    const group = (into[first] ??= {}) as Record<string, unknown>
-    return setOption(group, spec.inside, inner, value)
-  }
-  if (!spec || inner !== undefined || first === 'brokers' || first === 'client' || spec.inside)
+function setOption(into: Record<string, unknown>, name: string, value: string): void {
+  const [first = '', inner, ...more] = name.split('.')
+  const outer = Object.hasOwn(kafkaOptions, first) ? kafkaOptions[first] : undefined
+  const spec =
+    inner === undefined ? outer : Object.hasOwn(outer?.inside ?? {}, inner) ? outer?.inside?.[inner] : undefined
+  if (name === 'password' || spec?.secret) throw bad(`'${name}' is a secret and must not stand in a URL: ${elsewhere}`)
+  if (!spec || spec.inside || more.length > 0 || first === 'brokers' || first === 'client')
     throw bad(`unknown parameter '${name}' in the URL; known are ${parameters().join(', ')}`)
-  into[name] = parseText(`kafka: parameter '${name}'`, first === 'ssl' ? flag : spec, value)
+  const target = inner === undefined ? into : ((into[first] ??= {}) as Record<string, unknown>)
+  target[inner ?? first] = parseText(`kafka: parameter '${name}'`, first === 'ssl' ? flag : spec, value)
 }
 
 const flag: OptionSpec = { kind: 'boolean', doc: '' }

@@ -120,7 +120,8 @@ export class KafkaPartitionReader implements PartitionReader {
     this.#rest = await decodeRecords(set, this.#context.findCodec)
     this.#offset = next
     this.#asked = asked
-    this.#reached = next >= (readCommitted ? answer.lastStable : answer.highWatermark)
+    // Not the last stable offset: a transaction that is being ended right now must not be missed (contract).
+    this.#reached = next >= answer.highWatermark
   }
 
   #fetch(wait: number, asked: number): Promise<Fetched> {

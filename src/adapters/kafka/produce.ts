@@ -65,6 +65,12 @@ export async function writeRecords(records: readonly OutgoingRecord[], options: 
   const pendings = group(records)
   const round = new Round(records, options)
   const unknown = await loadEach([...new Set(pendings.map(pending => pending.topic))], connection)
+  // A topic may have grown since it was last looked at.
+  const known = pendings.filter(({ topic }) => !unknown.has(topic))
+  if (known.some(({ topic, partition }) => connection.leaderId(topic, partition) === undefined)) {
+    connection.forgetMetadata()
+    await connection.loadTopics([...new Set(known.map(({ topic }) => topic))])
+  }
   const leaders = new Map<number, Pending[]>()
   for (const pending of pendings) {
     const leader = connection.leaderId(pending.topic, pending.partition)
@@ -285,7 +291,6 @@ function decode(version: number, reader: Reader): Map<string, ProduceAnswer> {
 }
 
 function noPartition({ topic, partition }: Pending, connection: Connection): StreamError {
-  connection.forgetMetadata()
   const count = connection.partitionCount(topic)
   return new StreamError(
     'unknown-topic',

@@ -1,9 +1,11 @@
 import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { FencedProducer, TransactionBatch, TransactionDriver, TransactionOutcome } from '../../spec/transaction.ts'
+import { askCoordinator } from './ask-coordinator.ts'
 import type { VendorBroker } from './client.ts'
 import { closedError, type Connection } from './connection.ts'
-import { classify, explain, protocolCode, protocolError } from './errors.ts'
+import { classify, explain, protocolCode } from './errors.ts'
+import { transactionState } from './describe-transaction.ts'
 import { commitsOf } from './offsets.ts'
 import { type ProducerIdentity, writeRecords, type WriteOptions } from './produce.ts'
 
@@ -21,9 +23,6 @@ export interface TransactionContext {
   readonly transactionTimeout: number
 }
 
-/** The coordinator is still ending the transaction before: it says so at once, so asking again is cheap. */
-const concurrent = 51
-const busyCoordinator: readonly number[] = [14, 15, 16, concurrent]
 const fencedCodes: readonly number[] = [47, 90]
 
 export class KafkaTransactions implements TransactionDriver {
@@ -35,9 +34,10 @@ export class KafkaTransactions implements TransactionDriver {
 
   async producer(id: string): Promise<FencedProducer> {
     const connection = this.#context.lane()
-    const { transactionTimeout } = this.#context
+    const { transactionTimeout, environment, write } = this.#context
+    const whom = { kind: 'transaction', id, environment, patience: write.timeout } as const
     // Until the transaction of the predecessor has its markers, the coordinator answers CONCURRENT_TRANSACTIONS.
-    const { producerId, producerEpoch } = await atCoordinator(connection, id, this.#context, coordinator =>
+    const { producerId, producerEpoch } = await askCoordinator(connection, whom, coordinator =>
       coordinator.initProducerId({ transactionalId: id, transactionTimeout })
     )
     const identity = { transactionalId: id, id: Number(producerId), epoch: producerEpoch, sequences: new Map() }
@@ -88,8 +88,7 @@ class KafkaFencedProducer implements FencedProducer {
     try {
       // 1. Tell the coordinator which partitions it will have to mark.
       const topics = partitionsOf(batch)
-      await this.#connection.loadTopics(topics.map(({ topic }) => topic))
-      this.#checkPartitions(topics)
+      await this.#checkPartitions(topics)
       stage = 'open'
       await this.#atCoordinator(coordinator => coordinator.addPartitionsToTxn({ ...this.#names, topics }))
       // 2. Write records and offsets; both must be answered before the end.
@@ -102,6 +101,7 @@ class KafkaFencedProducer implements FencedProducer {
       stage = 'ending'
       const coordinator = await this.#connection.coordinator('transaction', transactionalId)
       await coordinator.endTxn({ ...this.#names, transactionResult: true })
+      await this.#untilVisible(coordinator)
       return { outcome: 'committed' }
     } catch (thrown) {
       const error = explain(thrown, what)
@@ -114,13 +114,42 @@ class KafkaFencedProducer implements FencedProducer {
   }
 
   /** The coordinator would refuse all of them, and not say which is wrong. */
-  #checkPartitions(topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[]): void {
-    for (const { topic, partitions } of topics) {
-      const count = this.#connection.partitionCount(topic)
-      const missing = partitions.find(partition => !(partition < count))
-      if (missing === undefined) continue
-      this.#connection.forgetMetadata()
-      throw protocolError(3, `topic '${topic}' has ${count} partitions, there is no partition ${missing}`)
+  async #checkPartitions(
+    topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[]
+  ): Promise<void> {
+    const connection = this.#connection
+    const names = topics.map(({ topic }) => topic)
+    const missing = (): string | undefined => {
+      for (const { topic, partitions } of topics) {
+        const partition = partitions.find(each => connection.leaderId(topic, each) === undefined)
+        if (partition !== undefined)
+          return `topic '${topic}' has ${connection.partitionCount(topic)} partitions, there is no partition ${partition}`
+      }
+      return undefined
+    }
+    await connection.loadTopics(names)
+    if (!missing()) return
+    // A topic may have grown since it was last looked at.
+    connection.forgetMetadata()
+    await connection.loadTopics(names)
+    const text = missing()
+    if (text) throw new StreamError('unknown-topic', text, { adapter: 'kafka' })
+  }
+
+  /**
+   * The answer to the end comes when the decision is stored; readers see the records when the markers are written, a few
+   * milliseconds later. The next transaction would have to wait for them too.
+   */
+  async #untilVisible(coordinator: VendorBroker): Promise<void> {
+    const { environment, write } = this.#context
+    const started = environment.monotonic()
+    while (environment.monotonic() - started < write.timeout) {
+      // Whatever goes wrong here, the transaction is committed.
+      const state = await transactionState(this.#connection, coordinator, this.#identity.transactionalId).catch(
+        () => ''
+      )
+      if (!state.startsWith('Prepare')) return
+      await sleep(environment, 1)
     }
   }
 
@@ -146,42 +175,28 @@ class KafkaFencedProducer implements FencedProducer {
     if (!offsets || offsets.positions.length === 0) return
     const { group, positions } = offsets
     const topics = commitsOf(positions)
+    // First, so that the topic of the offsets is there to be added.
+    await this.#connection.coordinator('group', group)
     await this.#atCoordinator(coordinator => coordinator.addOffsetsToTxn({ ...this.#names, groupId: group }))
-    const keeper = await this.#connection.coordinator('group', group)
-    await keeper.txnOffsetCommit({ ...this.#names, groupId: group, topics }).catch((error: unknown) => {
-      this.#connection.forgetCoordinator('group', group)
-      throw error
-    })
+    await this.#ask('group', group, keeper => keeper.txnOffsetCommit({ ...this.#names, groupId: group, topics }))
   }
 
   #atCoordinator<Result>(act: (coordinator: VendorBroker) => Promise<Result>): Promise<Result> {
-    return atCoordinator(this.#connection, this.#identity.transactionalId, this.#context, act)
+    return this.#ask('transaction', this.#identity.transactionalId, act)
+  }
+
+  #ask<Result>(
+    kind: 'transaction' | 'group',
+    id: string,
+    act: (broker: VendorBroker) => Promise<Result>
+  ): Promise<Result> {
+    const { environment, write } = this.#context
+    return askCoordinator(this.#connection, { kind, id, environment, patience: write.timeout }, act)
   }
 
   async close(): Promise<void> {
     this.#closed = true
     await this.#running?.catch(() => undefined)
-  }
-}
-
-/** While the coordinator answers that it is busy or has moved, nothing has happened there: ask again. */
-async function atCoordinator<Result>(
-  connection: Connection,
-  id: string,
-  { environment, write }: TransactionContext,
-  act: (coordinator: VendorBroker) => Promise<Result>
-): Promise<Result> {
-  const started = environment.monotonic()
-  for (let delay = 1; ; delay = Math.min(delay * 2, 50)) {
-    try {
-      return await act(await connection.coordinator('transaction', id))
-    } catch (error) {
-      const code = protocolCode(error)
-      if (code !== concurrent) connection.forgetCoordinator('transaction', id)
-      if (code === undefined || !busyCoordinator.includes(code)) throw error
-      if (environment.monotonic() - started > write.timeout) throw error
-    }
-    await sleep(environment, delay)
   }
 }
 

@@ -19,6 +19,12 @@ export class Writer {
     return this
   }
 
+  uint8(value: number): this {
+    const at = this.#take(1)
+    this.#bytes[at] = value
+    return this
+  }
+
   int16(value: number): this {
     const at = this.#take(2)
     this.#bytes.writeInt16BE(value, at)
@@ -90,26 +96,36 @@ export class Reader {
   }
 
   int8(): number {
-    return this.bytes.readInt8(this.#skip(1))
+    return this.bytes.readInt8(this.skip(1))
   }
 
   int16(): number {
-    return this.bytes.readInt16BE(this.#skip(2))
+    return this.bytes.readInt16BE(this.skip(2))
   }
 
   int32(): number {
-    return this.bytes.readInt32BE(this.#skip(4))
+    return this.bytes.readInt32BE(this.skip(4))
   }
 
   /** Offsets, producer ids and times fit in 53 bits for the next thousands of years. */
   int64(): number {
-    return readInt64(this.bytes, this.#skip(8))
+    return readInt64(this.bytes, this.skip(8))
+  }
+
+  /** Of newer versions of the protocol. */
+  uvarint(): number {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.bytes[this.skip(1)]!
+      value += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) return value
+    }
   }
 
   string(): string | null {
     const length = this.int16()
     if (length < 0) return null
-    const at = this.#skip(length)
+    const at = this.skip(length)
     return this.bytes.toString('utf8', at, at + length)
   }
 
@@ -117,7 +133,7 @@ export class Reader {
   block(): Buffer {
     const length = this.int32()
     if (length < 0) return empty
-    const at = this.#skip(length)
+    const at = this.skip(length)
     return this.bytes.subarray(at, at + length)
   }
 
@@ -128,7 +144,8 @@ export class Reader {
     return items
   }
 
-  #skip(length: number): number {
+  /** Returns where it was. */
+  skip(length: number): number {
     const at = this.at
     if (at + length > this.bytes.length)
       throw new StreamError('corrupt', `the broker's answer ends ${at + length - this.bytes.length} bytes early`, {

@@ -4,9 +4,9 @@ import type { AvroType, NamedType } from './model.ts'
 import { parseAvro } from './parse.ts'
 
 /**
- * The form in which two schemas are compared: one text for all schemas that write the same bytes and read them the same way.
- * It is the Parsing Canonical Form of the specification plus what reading depends on (aliases, defaults, logical types);
- * formatting, `doc`, `order` and attributes that Avro does not know do not count.
+ * The form in which two schemas are compared: one text for all schemas that write the same bytes and read them the same
+ * way. It is the Parsing Canonical Form of the specification plus what reading depends on (aliases, defaults, logical
+ * types); formatting, `doc`, `order` and attributes that Avro does not know do not count.
  */
 export function canonicalAvro(schema: unknown): string {
   return canonicalOf(parseAvro(schema, { lenient: true }))
@@ -17,8 +17,8 @@ export function canonicalOf(type: AvroType): string {
 }
 
 /**
- * Full names everywhere, one fixed order of attributes. `wrap` sees every definition with the type it came from. References
- * start with a dot: absolute, whatever namespace they stand in.
+ * Full names everywhere, one fixed order of attributes. `wrap` sees every definition with the type it came from.
+ * References start with a dot: absolute, whatever namespace they stand in.
  */
 export function toJson(
   type: AvroType,

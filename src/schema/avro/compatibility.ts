@@ -24,8 +24,8 @@ export interface Problem {
 
 /**
  * Every reason why `reader` cannot read all that `writer` may write; empty when it can. The rules are those of the Avro
- * specification, "Schema Resolution", plus one of our own: a logical type may come or go, but not change into another, because
- * the same number would then mean something else.
+ * specification, "Schema Resolution", plus one of our own: a logical type may come or go, but not change into another,
+ * because the same number would then mean something else.
  */
 export function checkAvro(reader: AvroType, writer: AvroType): Problem[] {
   return resolve(reader, writer, { where: 'the schema', assumed: new Map() })

@@ -1,8 +1,8 @@
 import type { AvroType } from './model.ts'
 
 /**
- * What is wrong with the JSON default of a field, or nothing. Bytes and fixed are strings of code points 0 to 255, and the
- * default of a union fits its first branch (Avro 1.11, "Complex types / Records").
+ * What is wrong with the JSON default of a field, or nothing. Bytes and fixed are strings of code points 0 to 255, and
+ * the default of a union fits its first branch (Avro 1.11, "Complex types / Records").
  */
 export function checkDefault(type: AvroType, value: unknown): string | undefined {
   switch (type.kind) {
@@ -58,8 +58,7 @@ function first(problems: readonly (string | undefined)[]): string | undefined {
 }
 
 function isByteString(value: unknown): value is string {
-  // eslint-disable-next-line no-control-regex
-  return typeof value === 'string' && /^[\u0000-\u00ff]*$/.test(value)
+  return typeof value === 'string' && Buffer.from(value, 'latin1').toString('latin1') === value
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

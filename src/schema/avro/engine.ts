@@ -127,8 +127,9 @@ function strictEnum(avsc: Avsc, node: object, options: HookOptions): AvscType {
 }
 
 /**
- * A union that reads a branch of the writer with its own branch of the same name first. The package takes the first branch
- * that can read it, so that one added field elsewhere would turn the strings of `['bytes', 'string']` into bytes.
+ * A union that reads a branch of the writer with its own branch of the same name first. The package takes the first
+ * branch that can read it, so that one added field elsewhere would turn the strings of `['bytes', 'string']` into
+ * bytes.
  */
 function unionType(
   avsc: Avsc,

@@ -71,7 +71,12 @@ type OfNamed<Found, Names, Long> = Found extends { schema: infer Schema; inside:
 
 type OfDefinition<Schema, Type, Namespace extends string, Names, Long> = Type extends 'record' | 'error'
   ? Schema extends { readonly fields: infer Fields extends readonly unknown[] }
-    ? OfFields<Fields, Inside<Schema, Namespace>, Names, Long>
+    ? // Written out here, and not under a name of its own: editors and declaration files then show the fields.
+      {
+        [Each in Fields[number] as NameOf<Each>]: Each extends { readonly type: infer Type }
+          ? ValueOf<Type, Inside<Schema, Namespace>, Names, Long>
+          : unknown
+      }
     : unknown
   : Type extends 'enum'
     ? Schema extends { readonly symbols: readonly (infer Symbol)[] }
@@ -98,12 +103,6 @@ type OfWhole<Schema, Type, Long> = Schema extends { readonly logicalType: infer 
     ? Date
     : OfName<Type & string, '', never, Long>
   : OfName<Type & string, '', never, Long>
-
-type OfFields<Fields extends readonly unknown[], Namespace extends string, Names, Long> = {
-  [Each in Fields[number] as NameOf<Each>]: Each extends { readonly type: infer Type }
-    ? ValueOf<Type, Namespace, Names, Long>
-    : unknown
-}
 
 type NameOf<Each> = Each extends { readonly name: infer Name extends string } ? Name : never
 

@@ -1,8 +1,8 @@
 import type { AvroType, Logical } from './model.ts'
 
 /**
- * The logical type of a definition, when it is one of the specification and fits its underlying type. Any other is ignored,
- * as the specification asks.
+ * The logical type of a definition, when it is one of the specification and fits its underlying type. Any other is
+ * ignored, as the specification asks.
  */
 export function parseLogical(definition: Readonly<Record<string, unknown>>, kind: string): Logical | undefined {
   const name = definition['logicalType']
@@ -51,8 +51,8 @@ export function logicalOf(type: AvroType): Logical | undefined {
 }
 
 /**
- * What `typeof` says of a value of the type, with null and arrays apart: a union whose branches all differ in it holds plain
- * values, any other wraps them, as Avro's JSON encoding does.
+ * What `typeof` says of a value of the type, with null and arrays apart: a union whose branches all differ in it holds
+ * plain values, any other wraps them, as Avro's JSON encoding does.
  */
 export function valueKind(type: AvroType, long: 'bigint' | 'number'): string {
   if (isDate(type)) return 'object'

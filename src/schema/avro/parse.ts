@@ -208,10 +208,16 @@ function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z_][A-Za-z0-9_]*$/.test(value)
 }
 
-/** So many fields in one value, nested records counted, and no more: thirty records that each hold two of the next have 2^30. */
+/**
+ * So many fields in one value, nested records counted, and no more: thirty records that each hold two of the next have
+ * 2^30.
+ */
 const fieldLimit = 10_000
 
-/** A record that holds itself with no union, array or map between has no finite value; one with too many fields is a trap. */
+/**
+ * A record that holds itself with no union, array or map between has no finite value; one with too many fields is a
+ * trap.
+ */
 function refuseEndless(named: Iterable<NamedType>): void {
   const open = new Set<RecordType>()
   const done = new Map<RecordType, number>()

@@ -4,15 +4,17 @@ import type { AvroType, RecordType, UnionType } from './model.ts'
 
 /**
  * Proves that bytes are one value of a schema before anything is built from them, in time linear in their length. The
- * decoder trusts what it reads: seven bytes can make it loop for hours (a negative block size that it follows backwards) or
- * fill the memory (an array of 2^50 nulls). What has passed here can do neither.
+ * decoder trusts what it reads: seven bytes can make it loop for hours (a negative block size that it follows
+ * backwards) or fill the memory (an array of 2^50 nulls). What has passed here can do neither.
  */
 export type Proof = (bytes: Buffer, start: number) => void
 
 /** Nesting of values of a recursive schema beyond this is refused: it is the stack that it would fill. */
 export const depthLimit = 500
 
-/** Items that take no bytes (nulls, empty records) have no length to check against: so many of them per value, no more. */
+/**
+ * Items that take no bytes (nulls, empty records) have no length to check against: so many of them per value, no more.
+ */
 export const emptyItemsLimit = 65_536
 
 interface Cursor {

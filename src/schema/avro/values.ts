@@ -3,8 +3,8 @@ import { readDecimal, unscaledOf, writeDecimal } from './decimal.ts'
 import type { Avsc, AvscLogicalType, AvscType, AvscTypeClass } from './peer.ts'
 
 /**
- * How a value of a type looks in JavaScript, where that is not how the package shows it. `toValue` answers `undefined` for a
- * value that does not fit; `fromValue` throws.
+ * How a value of a type looks in JavaScript, where that is not how the package shows it. `toValue` answers `undefined`
+ * for a value that does not fit; `fromValue` throws.
  */
 interface Conversion {
   readonly toValue: (value: unknown) => unknown

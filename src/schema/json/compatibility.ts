@@ -3,10 +3,10 @@ import { dereference, isObject, isSchema, type JsonSchema } from './json-schema.
 import { sorted } from '../sorted.ts'
 
 /**
- * Reasons to believe that `reader` refuses some value that `writer` allows; empty when it takes them all. Conservative: a
- * keyword that this does not understand must be the same on both sides, or be absent from the reader. One case is left open on
- * purpose: a property that only the reader knows, optional, is allowed although a writer with an open content model might have
- * written something else under that name.
+ * Reasons to believe that `reader` refuses some value that `writer` allows; empty when it takes them all. Conservative:
+ * a keyword that this does not understand must be the same on both sides, or be absent from the reader. One case is
+ * left open on purpose: a property that only the reader knows, optional, is allowed although a writer with an open
+ * content model might have written something else under that name.
  */
 export function checkJsonSchema(reader: JsonSchema, writer: JsonSchema): Problem[] {
   const context: Context = { readerRoot: reader, writerRoot: writer, assumed: new Map() }

@@ -1,6 +1,6 @@
 /**
- * The part of Standard Schema (standardschema.dev, version 1) that is used here: what zod, Valibot, ArkType and others implement.
- * The specification asks to be copied, so that no package is needed for its types.
+ * The part of Standard Schema (standardschema.dev, version 1) that is used here: what zod, Valibot, ArkType and others
+ * implement. The specification asks to be copied, so that no package is needed for its types.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly '~standard': StandardProperties<Input, Output>

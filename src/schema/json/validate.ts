@@ -7,8 +7,8 @@ const depthLimit = 500
 /** Checks values with one validator. `bad-record` names the places that do not fit, never what stands there. */
 export function createCheck(validator: StandardSchema): (value: unknown) => unknown {
   const { vendor } = validator['~standard']
-  // Some validators answer every failure of their own, a full stack too, with a promise. One that has answered at once before
-  // is no asynchronous one: then it is the value.
+  // Some validators answer every failure of their own, a full stack too, with a promise. One that has answered at once
+  // before is no asynchronous one: then it is the value.
   let synchronous = false
   return value => {
     let result: ReturnType<StandardSchema['~standard']['validate']>

@@ -10,8 +10,8 @@ import { sorted } from '../sorted.ts'
 /**
  * What a new version of a subject must keep possible.
  * `backward`: readers of the new schema read records of the last version (upgrade consumers first). `forward`: readers of the
- * last version read records of the new schema (upgrade producers first). `full`: both. With `-transitive`: all versions, not
- * only the last.
+ * last version read records of the new schema (upgrade producers first). `full`: both. With `-transitive`: all
+ * versions, not only the last.
  */
 export type Compatibility = (typeof compatibilities)[number]
 
@@ -40,8 +40,8 @@ export function parseCompatibility(value: unknown): Compatibility {
 }
 
 /**
- * The form in which schemas are compared, so that formatting does not matter. Throws `bad-schema` when the text is none. A
- * schema about to be registered is parsed strictly, its defaults included.
+ * The form in which schemas are compared, so that formatting does not matter. Throws `bad-schema` when the text is
+ * none. A schema about to be registered is parsed strictly, its defaults included.
  */
 export function canonicalText(schema: SchemaText, strict: boolean): string {
   if (schema.type === 'AVRO') return canonicalOf(parseAvro(schema.schema, { lenient: !strict }))
@@ -49,7 +49,10 @@ export function canonicalText(schema: SchemaText, strict: boolean): string {
   return schema.schema.trim()
 }
 
-/** A sentence for each rule of the level that `next` breaks: the field, the rule, the fix. Earlier versions oldest first. */
+/**
+ * A sentence for each rule of the level that `next` breaks: the field, the rule, the fix. Earlier versions oldest
+ * first.
+ */
 export function brokenRules(level: Compatibility, next: SchemaText, earlier: readonly EarlierVersion[]): string[] {
   if (level === 'none') return []
   const against = level.endsWith('-transitive') ? earlier : earlier.slice(-1)

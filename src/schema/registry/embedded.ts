@@ -23,7 +23,9 @@ export interface EmbeddedRegistry extends SchemaRegistry {
   versions(subject: string): Promise<readonly RegisteredVersion[]>
   /** The rule that holds for the subject, or for all that have none of their own. Default `backward`. */
   compatibility(subject?: string): Promise<Compatibility>
-  /** Sets the rule of a subject (which may be new), or of the registry. Versions that are there are not checked again. */
+  /**
+   * Sets the rule of a subject (which may be new), or of the registry. Versions that are there are not checked again.
+   */
   setCompatibility(level: Compatibility, subject?: string): Promise<void>
 }
 
@@ -33,8 +35,8 @@ export interface RegistryStore {
   /** The state now. `fresh` false allows one read earlier, which holds fewer schemas and no other ones. */
   read(fresh: boolean): Promise<RegistryState>
   /**
-   * Runs `change` on the newest state while no other writer runs, and keeps what it returns: a subject, or the rule of the
-   * registry. Durable when it resolves.
+   * Runs `change` on the newest state while no other writer runs, and keeps what it returns: a subject, or the rule of
+   * the registry. Durable when it resolves.
    */
   update<Result>(change: (state: RegistryState) => Change<Result>): Promise<Result>
 }

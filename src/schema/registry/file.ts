@@ -15,12 +15,12 @@ export interface FileRegistryOptions {
 const lockFile = '.lock'
 
 /**
- * A schema registry in a folder: one JSON file per subject, made to be committed and reviewed. Every change is on the disk
- * when it resolves, and whole or not there at all. Any number of processes of one host may use the folder at a time; a network
- * file system is not safe for several hosts.
+ * A schema registry in a folder: one JSON file per subject, made to be committed and reviewed. Every change is on the
+ * disk when it resolves, and whole or not there at all. Any number of processes of one host may use the folder at a
+ * time; a network file system is not safe for several hosts.
  *
- * Errors: `bad-schema`, `corrupt` (a file is no longer what was written, the message names it), `timeout` (another process
- * holds the lock), `connection` (the folder cannot be read or written).
+ * Errors: `bad-schema`, `corrupt` (a file is no longer what was written, the message names it), `timeout` (another
+ * process holds the lock), `connection` (the folder cannot be read or written).
  *
  * @example
  * const client = await connect({ brokers: { default: 'file:./data' }, registry: fileRegistry('./schemas') })

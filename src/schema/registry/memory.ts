@@ -2,7 +2,8 @@ import { embeddedRegistry, type EmbeddedRegistry } from './embedded.ts'
 import { emptyState, type RegistryState } from './state.ts'
 
 /**
- * A schema registry that lives as long as the process: for tests and first steps. Several clients of one process may share it.
+ * A schema registry that lives as long as the process: for tests and first steps. Several clients of one process may
+ * share it.
  *
  * @example
  * const client = await connect({ brokers: { default: 'memory:' }, registry: memoryRegistry() })

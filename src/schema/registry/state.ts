@@ -102,7 +102,10 @@ export function plain({ id, type, schema }: RegisteredSchema): RegisteredSchema 
   return { id, type, schema }
 }
 
-/** Two branches of a repository may each have given the next id to another schema: a record would be read with the wrong one. */
+/**
+ * Two branches of a repository may each have given the next id to another schema: a record would be read with the wrong
+ * one.
+ */
 export function refuseDoubleIds(state: RegistryState, where: string): void {
   const seen = new Map<number, { subject: string; canonical: string }>()
   for (const { subject, versions } of state.subjects.values())

@@ -6,6 +6,7 @@ import { flowCases } from './flow.ts'
 import { membershipCases } from './membership.ts'
 import { orderCases } from './order.ts'
 import { partitionReaderCases } from './partition-reader.ts'
+import { pipelineCases } from './pipelines/cases.ts'
 import { positionCases } from './positions.ts'
 import { recordCases } from './records.ts'
 import { seekCases } from './seek.ts'
@@ -25,5 +26,6 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...membershipCases,
   ...transactionCases,
   ...failureCases,
-  ...durabilityCases
+  ...durabilityCases,
+  ...pipelineCases
 ]

@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { systemEnvironment } from '../../core/environment.ts'
 import { noHeaders, type OutgoingRecord, type Position, type RawRecord } from '../../core/record.ts'
 import type {
@@ -10,7 +14,7 @@ import type {
   StartAt
 } from '../../spec/index.ts'
 import { GroupMember, type MemberOptions } from './member.ts'
-import type { Harness } from './types.ts'
+import type { Harness, WorkerProcess } from './types.ts'
 
 /** What a case works with. Everything opened through it is closed after the case, topics are deleted. */
 export class CaseContext {
@@ -58,6 +62,25 @@ export class CaseContext {
   name(prefix: string): string {
     const suffix = Math.floor(systemEnvironment.random() * 2 ** 48).toString(36)
     return `${prefix}-${suffix.padStart(10, '0')}`
+  }
+
+  /** Kept until the end of the case, whatever becomes of it. */
+  worker(worker: WorkerProcess): WorkerProcess {
+    this.keep({
+      async close() {
+        worker.kill('SIGKILL')
+        await worker.exited
+      }
+    })
+    return worker
+  }
+
+  /** Where worker processes of this case commit. */
+  storeFor(commitIn: 'store' | 'broker'): string {
+    if (commitIn === 'broker') return 'broker'
+    const folder = mkdtempSync(join(tmpdir(), 'tidemark-case-'))
+    this.keep({ close: () => rm(folder, { recursive: true, force: true }) })
+    return `sqlite:${join(folder, 'commits.db')}`
   }
 
   async topic(partitions = 1): Promise<string> {

@@ -1,5 +1,6 @@
 export { conformanceCases } from './cases.ts'
 export { adapterConformance, type TestRunner } from './register.ts'
 export { runConformance, type RunOptions } from './run.ts'
+export { ledger, type Deposit, type LedgerJob, type Line } from './pipelines/ledger.ts'
 export { titleOf } from './types.ts'
-export type { CaseResult, ConformanceCase, Harness, HarnessTraits } from './types.ts'
+export type { CaseResult, ConformanceCase, Harness, HarnessTraits, WorkerProcess } from './types.ts'

@@ -31,7 +31,7 @@ export const transactionCases: readonly ConformanceCase[] = [
     async run(context) {
       const [first, second] = [await context.topic(3), await context.topic(1)]
       const producer = await context.fencedProducer(first)
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < 15; round++) {
         const batch = [first, first, first, second].flatMap((topic, index) =>
           numbers(topic, topic === first ? index : 0, round * 10, round * 10 + 10)
         )

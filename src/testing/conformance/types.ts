@@ -1,6 +1,7 @@
 import type { Capabilities } from '../../core/capabilities.ts'
 import type { AnyAdapter } from '../../spec/index.ts'
 import type { CaseContext } from './context.ts'
+import type { LedgerJob } from './pipelines/ledger.ts'
 
 /** How the suite reaches one backend. */
 export interface Harness {
@@ -18,12 +19,20 @@ export interface Harness {
   readonly sessionTimeout?: number
   /** All waiting times are multiplied by this, for slow servers. Default 1. */
   readonly pace?: number
+  /** Starts a worker of a case in a process of its own; absent where no other process can reach the broker. */
+  spawnWorker?(job: LedgerJob): WorkerProcess
   /** Called once, after the last case. */
   stop(): Promise<void>
 }
 
+export interface WorkerProcess {
+  kill(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void
+  /** Its exit code, `null` when a signal ended it. */
+  readonly exited: Promise<number | null>
+}
+
 /** What the choice of cases may look at. */
-export type HarnessTraits = Pick<Harness, 'restart' | 'unreachable' | 'sessionTimeout'>
+export type HarnessTraits = Pick<Harness, 'restart' | 'unreachable' | 'sessionTimeout' | 'spawnWorker'>
 
 export interface ConformanceCase {
   /** What must hold, as a sentence. */

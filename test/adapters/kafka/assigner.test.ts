@@ -61,21 +61,25 @@ const change = fc.oneof(
 describe('the assignment of a group', () => {
   it('is complete, even, co-partitioned, and never gives away what is held, whoever comes and goes', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 40 }), fc.array(change, { minLength: 1, maxLength: 30 }), (count, changes) => {
-        const group = new Group(count)
-        group.members.set('m-first', [])
-        for (const { kind, id } of changes) {
-          if (kind === 'join' && !group.members.has(`m-${id}`)) group.members.set(`m-${id}`, [])
-          if (kind === 'leave') group.members.delete(`m-${id}`)
-          group.settle()
-          expect(group.sizes.reduce((sum, size) => sum + size, 0)).toBe(count)
-          expect(Math.max(...group.sizes) - Math.min(...group.sizes)).toBeLessThanOrEqual(1)
-          for (const share of group.members.values()) {
-            const sides = topics.map(topic => share.flatMap(each => (each.topic === topic ? each.partition : [])))
-            expect(sides[0]!.toSorted()).toEqual(sides[1]!.toSorted())
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.array(change, { minLength: 1, maxLength: 30 }),
+        (count, changes) => {
+          const group = new Group(count)
+          group.members.set('m-first', [])
+          for (const { kind, id } of changes) {
+            if (kind === 'join' && !group.members.has(`m-${id}`)) group.members.set(`m-${id}`, [])
+            if (kind === 'leave') group.members.delete(`m-${id}`)
+            group.settle()
+            expect(group.sizes.reduce((sum, size) => sum + size, 0)).toBe(count)
+            expect(Math.max(...group.sizes) - Math.min(...group.sizes)).toBeLessThanOrEqual(1)
+            for (const share of group.members.values()) {
+              const sides = topics.map(topic => share.flatMap(each => (each.topic === topic ? each.partition : [])))
+              expect(sides[0]!.toSorted()).toEqual(sides[1]!.toSorted())
+            }
           }
         }
-      }),
+      ),
       { numRuns: 300 }
     )
   })
@@ -109,12 +113,12 @@ describe('the assignment of a group', () => {
   it('leaves out topics that do not exist, and partitions that a smaller topic does not have', () => {
     const members: Member[] = [{ id: 'one', topics: ['big', 'small', 'gone'], held: [], generation: -1 }]
     const shares = assign(members, topic => ({ big: 3, small: 1 })[topic] ?? 0)
-    expect(shares.get('one')!.map(({ topic, partition }) => `${topic}/${partition}`).toSorted()).toEqual([
-      'big/0',
-      'big/1',
-      'big/2',
-      'small/0'
-    ])
+    expect(
+      shares
+        .get('one')!
+        .map(({ topic, partition }) => `${topic}/${partition}`)
+        .toSorted()
+    ).toEqual(['big/0', 'big/1', 'big/2', 'small/0'])
   })
 
   it('goes over the wire in the format of Kafka', () => {

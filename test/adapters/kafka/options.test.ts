@@ -91,7 +91,9 @@ describe('the options', () => {
     [{ brokers: ['one:9092'], sasl: { mechanism: 'oauthbearer' } }, 'oauthBearerProvider'],
     [{ brokers: ['one:9092'], sasl: { username: 'me', password: 'x' } }, "'sasl.mechanism' is missing"]
   ])('are checked: %o', (options, reason) => {
-    expect(message(() => kafka(options as unknown as KafkaOptions))).toContain(reason)
+    const said = message(() => kafka(options as unknown as KafkaOptions))
+    expect(said).toContain(reason)
+    expect(said).not.toContain('secret@')
   })
 
   it('never show a secret in the location', () => {

@@ -5,6 +5,7 @@ import { kafka, type KafkaOptions } from '../../../src/adapters/kafka/index.ts'
 import { systemEnvironment } from '../../../src/core/environment.ts'
 import { noHeaders, type OutgoingRecord, type RawRecord } from '../../../src/core/record.ts'
 import type { LogEvent, LogReader, StartAt, TopicPartition } from '../../../src/spec/index.ts'
+import type { SecureListener } from '../../../testcontainers/server.ts'
 
 /** The Kafka that the whole run shares. */
 const server = inject('kafka')
@@ -12,7 +13,7 @@ const server = inject('kafka')
 export const running: boolean = server.state === 'running'
 /** For the title of what cannot run. */
 export const notRun: string = server.state === 'running' ? '' : ` (not run: ${server.reason})`
-export const tls = server.state === 'running' ? server.tls : undefined
+export const tls: SecureListener | undefined = server.state === 'running' ? server.tls : undefined
 export const broker: string = server.state === 'running' ? server.url.slice('kafka://'.length) : '127.0.0.1:1'
 
 export type KafkaAdapter = ReturnType<typeof kafka>
@@ -37,7 +38,12 @@ export async function createTopic(
   return topic
 }
 
-export function record(topic: string, partition: number, value: string | Buffer | null, more: Partial<OutgoingRecord> = {}): OutgoingRecord {
+export function record(
+  topic: string,
+  partition: number,
+  value: string | Buffer | null,
+  more: Partial<OutgoingRecord> = {}
+): OutgoingRecord {
   return {
     topic,
     partition,
@@ -59,7 +65,13 @@ export function texts(records: readonly RawRecord[]): string[] {
   return records.map(({ value }) => Buffer.from(value ?? '<null>').toString())
 }
 
-export async function readAll(adapter: KafkaAdapter, topic: string, partition = 0, readCommitted = true, from: StartAt = 'earliest'): Promise<RawRecord[]> {
+export async function readAll(
+  adapter: KafkaAdapter,
+  topic: string,
+  partition = 0,
+  readCommitted = true,
+  from: StartAt = 'earliest'
+): Promise<RawRecord[]> {
   const reader = await adapter.partitionReader!({ topic, partition, from, readCommitted, maxBytes: 1 << 20 })
   const records: RawRecord[] = []
   try {
@@ -94,7 +106,10 @@ export function recordsOf(events: readonly LogEvent[]): RawRecord[] {
   return events.flatMap(event => (event.kind === 'records' ? event.records : []))
 }
 
-export function partitionsOf(events: readonly LogEvent[], kind: 'partitions-assigned' | 'partitions-revoked'): TopicPartition[] {
+export function partitionsOf(
+  events: readonly LogEvent[],
+  kind: 'partitions-assigned' | 'partitions-revoked'
+): TopicPartition[] {
   return events.flatMap(event => (event.kind === kind ? event.partitions : []))
 }
 
@@ -110,6 +125,6 @@ export async function failure(promise: Promise<unknown>): Promise<unknown> {
 
 /** Until the condition holds, looked at ten times a second; for what happens at the broker on its own. */
 export async function until(condition: () => Promise<boolean>): Promise<void> {
-  const signal = AbortSignal.timeout(20_000)
+  const signal = AbortSignal.timeout(40_000)
   while (!(await condition())) await wait(100, undefined, { signal })
 }

@@ -1,0 +1,77 @@
+import { connect, type Client } from '../../src/index.ts'
+import type { Server } from '../../testcontainers/server.ts'
+import { progress, sideBySide, type Figure } from '../measure.ts'
+import { assertHolds, consume, process, produce } from '../ours.ts'
+import { byteTopic, fresh } from '../records.ts'
+import { rawConsume, rawExactlyOnce, rawProduce } from './raw.ts'
+
+export interface KafkaSizes {
+  readonly produce: number
+  readonly consume: number
+  readonly exactlyOnce: number
+  readonly pairs: number
+}
+
+/** Ours beside the raw kafkajs loop, on one server. Each side reads what it has written itself. */
+export async function benchKafka(
+  server: Server,
+  sizes: KafkaSizes,
+  wanted: (name: string) => boolean
+): Promise<Figure[]> {
+  const { Kafka, logLevel } = (await import('kafkajs')).default
+  const common = { brokers: [new URL(server.url).host], logLevel: logLevel.NOTHING }
+  const kafka = new Kafka({ ...common, clientId: 'raw' })
+  const transactional = new Kafka({ ...common, clientId: 'raw-transactional', retry: { initialRetryTime: 5 } })
+  const figures: Figure[] = []
+  await using client = await connect({ brokers: { default: server.url }, variables: {} })
+
+  const freshTopic = async (name: string): Promise<ReturnType<typeof byteTopic>> => {
+    const topic = byteTopic(fresh(name))
+    await client.admin.create(topic)
+    return topic
+  }
+  // Both code paths are compiled, and both sides' topics are filled, before anything is timed.
+  progress('kafka: filling topics, warming up')
+  const [own, raw] = [await freshTopic('own'), await freshTopic('raw')]
+  const most = Math.max(sizes.consume, sizes.exactlyOnce)
+  await produce(client, own, most)
+  await rawProduce(kafka, raw.name, most)
+
+  if (wanted('kafka produce'))
+    figures.push(
+      await sideBySide(
+        'kafka produce',
+        sizes.pairs,
+        async () => produce(client, await freshTopic('own'), sizes.produce),
+        async () => {
+          const topic = await freshTopic('raw')
+          const run = await rawProduce(kafka, topic.name, sizes.produce)
+          await assertHolds(client, topic, sizes.produce)
+          return run
+        }
+      )
+    )
+  if (wanted('kafka consume'))
+    figures.push(
+      await sideBySide(
+        'kafka consume',
+        sizes.pairs,
+        () => consume(client, own, sizes.consume),
+        () => rawConsume(kafka, raw.name, sizes.consume)
+      )
+    )
+  if (wanted('kafka exactly-once')) figures.push(await exactlyOnce(client, sizes))
+  return figures
+
+  async function exactlyOnce(on: Client, { exactlyOnce: count, pairs }: KafkaSizes): Promise<Figure> {
+    const [ownInput, rawInput] = [await freshTopic('own-in'), await freshTopic('raw-in')]
+    await produce(on, ownInput, count)
+    await rawProduce(kafka, rawInput.name, count)
+    return sideBySide(
+      'kafka exactly-once',
+      pairs,
+      async () => process(on, ownInput, await freshTopic('own-out'), count, false),
+      async () => rawExactlyOnce(kafka, transactional, rawInput.name, (await freshTopic('raw-out')).name, count)
+    )
+  }
+}

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { parkedHeaders, parkedTopic } from '../../../broker/index.ts'
+import { noHeaders, headerText } from '../../../core/record.ts'
+import type { Applies } from '../applies.ts'
+import { log } from '../applies.ts'
+import type { CaseContext } from '../context.ts'
+import type { ConformanceCase } from '../types.ts'
+import { Bank, type CommitPoint } from './bank.ts'
+import { ledger } from './ledger.ts'
+
+const group = 'pipeline'
+
+/** Each case once per place where its tasks can commit. */
+function atEachCommitPoint(
+  name: string,
+  run: (context: CaseContext, commitIn: CommitPoint) => Promise<void>,
+  applies: Applies = log
+): ConformanceCase[] {
+  const inBroker: Applies = (capabilities, traits) =>
+    capabilities.transactions ? applies(capabilities, traits) : 'the broker has no transactions to commit in'
+  return [
+    { group, name: `${name} (commits in a store)`, applies, run: context => run(context, 'store') },
+    { group, name: `${name} (commits in the broker)`, applies: inBroker, run: context => run(context, 'broker') }
+  ]
+}
+
+const processes: Applies = (capabilities, traits) => {
+  if (!traits.spawnWorker) return 'workers in processes of their own cannot reach this broker, or the harness starts none'
+  return log(capabilities, traits)
+}
+
+/** Waits until so many lines are there. */
+async function booked(context: CaseContext, bank: Bank, book: ReturnType<typeof ledger>, lines: number): Promise<void> {
+  for (const deadline = context.deadline(); ; ) {
+    const found = (await bank.lines(book)).length
+    if (found >= lines) return
+    assert.ok(performance.now() < deadline, `waited in vain for ${lines} lines, found ${found}`)
+    await context.sleep(20)
+  }
+}
+
+export const pipelineCases: readonly ConformanceCase[] = [
+  ...atEachCommitPoint('every deposit is booked once, and the run ends with its producers', async (context, commitIn) => {
+    const bank = new Bank(context, commitIn)
+    const book = ledger(context.name('ledger'))
+    const producer = await bank.producer(book)
+    const worker = await bank.work(book.app)
+    await bank.deposit(producer, 0, 500)
+    await producer.close()
+    await worker.ended
+    await bank.check(book, 500)
+  }),
+  ...atEachCommitPoint('a worker that joins and one that leaves hand over without loss or repeat', async (context, commitIn) => {
+    const bank = new Bank(context, commitIn)
+    const book = ledger(context.name('ledger'))
+    const producer = await bank.producer(book)
+    const first = await bank.work(book.app)
+    await bank.deposit(producer, 0, 300)
+    await booked(context, bank, book, 100)
+    const second = await bank.work(book.app)
+    await bank.deposit(producer, 300, 600)
+    await booked(context, bank, book, 400)
+    await first.stop()
+    await bank.deposit(producer, 600, 900)
+    await producer.close()
+    await second.ended
+    await bank.check(book, 900)
+  }),
+  ...atEachCommitPoint('a run that is stopped and started again goes on where it was', async (context, commitIn) => {
+    const bank = new Bank(context, commitIn)
+    const book = ledger(context.name('ledger'))
+    const producer = await bank.producer(book)
+    await bank.deposit(producer, 0, 200)
+    const first = await bank.work(book.app)
+    await booked(context, bank, book, 50)
+    await first.stop()
+    await bank.deposit(producer, 200, 400)
+    await producer.close()
+    await (await bank.work(book.app)).ended
+    await bank.check(book, 400)
+  }),
+  ...atEachCommitPoint('poison bytes and a handler that keeps failing are parked with their cause; the partition goes on', async (context, commitIn) => {
+    const bank = new Bank(context, commitIn)
+    const failure = { retries: 1, backoff: { first: 1, most: 1 } }
+    const before = ({ amount }: { amount: number }): void => {
+      if (amount < 0) throw new Error('no negative deposits')
+    }
+    const book = ledger(context.name('ledger'), { before, failure, partitions: 1 })
+    const producer = await bank.producer(book)
+    await bank.deposit(producer, 0, 20)
+    const poison = { topic: book.deposits.name, partition: 0, key: Buffer.from('account-1'), value: Buffer.from('{no json'), headers: noHeaders }
+    await context.send([{ ...poison, stamp: undefined, timestamp: 1_700_000_000_000 }])
+    await producer.send({ key: 'account-2', value: { amount: -1, at: 1_700_000_000_020 } })
+    await bank.deposit(producer, 21, 40)
+    await producer.close()
+    const worker = await bank.work(book.app)
+    await booked(context, bank, book, 39)
+    await worker.stop()
+    const parked = await context.readAll(parkedTopic(book.deposits.name))
+    const cause = parked.map(({ headers }) => [headerText(headers, parkedHeaders.code), headerText(headers, parkedHeaders.attempts)])
+    assert.deepEqual(cause, [['bad-record', '1'], ['handler', '2']])
+    assert.equal(Buffer.from(parked[0]!.value!).toString(), '{no json', 'the bytes as they came')
+    assert.match(headerText(parked[1]!.headers, parkedHeaders.error)!, /no negative deposits/)
+    assert.match(headerText(parked[1]!.headers, parkedHeaders.origin)!, new RegExp(`^${book.deposits.name}/0/`))
+  }),
+  ...atEachCommitPoint(
+    'kill -9 of a worker: another takes over, nothing is lost or booked twice',
+    async (context, commitIn) => {
+      const bank = new Bank(context, commitIn)
+      const name = context.name('ledger')
+      const book = ledger(name)
+      const producer = await bank.producer(book)
+      const spawn = context.harness.spawnWorker!
+      const job = { name, store: context.storeFor(commitIn), sessionTimeout: context.sessionTimeout, pace: 1 }
+      const first = context.worker(spawn(job))
+      await bank.deposit(producer, 0, 400)
+      await booked(context, bank, book, 100)
+      const second = context.worker(spawn(job))
+      first.kill('SIGKILL')
+      await bank.deposit(producer, 400, 600)
+      await producer.close()
+      assert.equal(await second.exited, 0, 'the second worker comes to its end')
+      await bank.check(book, 600)
+    },
+    processes
+  ),
+  ...atEachCommitPoint(
+    'a worker that is stopped for longer than its session comes back fenced',
+    async (context, commitIn) => {
+      const bank = new Bank(context, commitIn)
+      const name = context.name('ledger')
+      const book = ledger(name)
+      const producer = await bank.producer(book)
+      const spawn = context.harness.spawnWorker!
+      const job = { name, store: context.storeFor(commitIn), sessionTimeout: context.sessionTimeout, pace: 1 }
+      const first = context.worker(spawn(job))
+      await bank.deposit(producer, 0, 400)
+      await booked(context, bank, book, 50)
+      first.kill('SIGSTOP')
+      const second = context.worker(spawn(job))
+      await booked(context, bank, book, 400)
+      first.kill('SIGCONT')
+      await bank.deposit(producer, 400, 600)
+      await producer.close()
+      assert.deepEqual([await first.exited, await second.exited], [0, 0], 'both come to their end')
+      await bank.check(book, 600)
+    },
+    processes
+  )
+]
