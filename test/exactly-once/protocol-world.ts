@@ -112,8 +112,11 @@ const withWorker = (world: World, index: number, worker: Worker): World => ({
 export function canonical(world: World): World {
   const network = world.network.map(append => (append.awaited && !stillWaits(world.workers[append.worker]!, append) ? { ...append, awaited: false } : append))
   const [left, right] = world.workers
-  const sorted = (appends: readonly Append[]): readonly Append[] =>
-    appends.map(append => (append.awaited ? append : { ...append, worker: 0 })).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+  // A late copy of a request does what the other late copy does.
+  const sorted = (appends: readonly Append[]): readonly Append[] => {
+    const keys = appends.map(append => JSON.stringify(append.awaited ? append : { ...append, worker: 0 }))
+    return [...new Set(keys)].sort().map(key => JSON.parse(key) as Append)
+  }
   if (JSON.stringify(left) <= JSON.stringify(right)) return { ...world, network: sorted(network) }
   return { ...world, workers: [right, left], network: sorted(network.map(append => ({ ...append, worker: 1 - append.worker }))) }
 }

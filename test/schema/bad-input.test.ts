@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { StreamError } from '../../src/core/errors.ts'
 import type { Codec } from '../../src/core/codec.ts'
+import { checkAvro } from '../../src/schema/avro/compatibility.ts'
+import { parseAvro } from '../../src/schema/avro/parse.ts'
 import { avro } from '../../src/schema/index.ts'
+import { anySchema, schemaAndNext } from './any-schema.ts'
 import { bound, failure, hex, stubRegistry, varint } from './support.ts'
 
 // FUZZ_SEED repeats a run; without it each run has its own, printed.
@@ -239,4 +242,44 @@ test('random bytes and random changes: a value or bad-record, nothing else', asy
     options
   )
   expect(performance.now() - start).toBeLessThan(20_000)
+})
+
+test('any schema, any bytes: what decodes encodes again, and is read by every compatible schema', async () => {
+  const small = fc.array(fc.oneof({ weight: 6, arbitrary: fc.nat(5) }, { weight: 1, arbitrary: fc.nat(255) }), {
+    maxLength: 24
+  })
+  const pair = fc.oneof(fc.tuple(anySchema(2), anySchema(2)), schemaAndNext(2))
+  const outcomes = { read: 0, refused: 0, evolved: 0 }
+  await fc.assert(
+    fc.asyncProperty(pair, fc.array(small, { minLength: 8, maxLength: 8 }), async ([schema, reader], samples) => {
+      const codec = await bare(schema)
+      const compatible = checkAvro(parseAvro(reader), parseAvro(schema)).length === 0
+      const other = await bound(avro<any>(reader as object, { register: false }), stubRegistry({ 7: schema }))
+      await other.prepare!([hex('00 00000007')])
+      for (const sample of samples) {
+        let decoded: unknown
+        try {
+          decoded = codec.decode(Buffer.from(sample))
+        } catch (error) {
+          if (!StreamError.is(error) || error.code !== 'bad-record') throw error
+          outcomes.refused++
+          continue
+        }
+        outcomes.read++
+        const bytes = codec.encode(decoded)
+        expect(codec.decode(bytes)).toEqual(decoded)
+        const framed = Buffer.concat([hex('00 00000007'), bytes])
+        if (compatible) {
+          // Bytes may become text, and not every bytes are text.
+          const result = await Promise.resolve(framed)
+            .then(other.decode)
+            .catch((error: unknown) => error)
+          if (result instanceof Error) expect(result.message).toContain('UTF-8')
+          outcomes.evolved++
+        } else await failure('bad-schema', () => other.decode(framed))
+      }
+    }),
+    { seed, numRuns: 1_500 }
+  )
+  for (const count of Object.values(outcomes)) expect(count).toBeGreaterThan(50)
 })

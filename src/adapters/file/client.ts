@@ -1,62 +1,71 @@
-import { existsSync, mkdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import type { Environment, Timer } from '../../core/environment.ts'
-import { closedError, fileError, openError, unknownTopic } from './errors.ts'
-import type { FileOptions } from './options.ts'
-import { applicationId, prepare, schemaVersion, tables, type Statements } from './schema.ts'
+import { sleep, type Environment } from '../../core/environment.ts'
+import { openDatabase, rollBack } from './database.ts'
+import { closedError, explained, fileError, isBusy, unknownTopic } from './errors.ts'
+import { News } from './news.ts'
+import type { FileSettings } from './options.ts'
+import { prepare, type Statements } from './schema.ts'
 
 export interface TopicRow {
   readonly id: number
   readonly name: string
   readonly partitions: number
+  /** 0 or 1. */
   readonly compacted: number
+  /** `null`: what the options say. */
+  readonly retention_time: number | null
+  readonly retention_bytes: number | null
 }
 
-/**
- * One connection to the log: a SQLite database in WAL mode, shared with the other processes of the host. Tells listeners
- * when anything changed, here or there.
- */
+/** The state of a partition: see `schema.ts`. */
+export interface Ends {
+  readonly start: number
+  readonly next: number
+  readonly bytes: number
+  readonly clean: number
+  readonly dirty: number
+}
+
+export interface TransactionOptions {
+  /** Must it survive a power cut? Default true. What is not lost with a crash of the process costs no sync of the disk. */
+  readonly durable?: boolean
+  /** Most ms to wait for the lock. Default: option `lockTimeout`. */
+  readonly wait?: number
+}
+
+/** One connection to the log: a SQLite database in WAL mode, shared with the other processes of the host. */
 export class FileConnection {
   readonly path: string
   readonly environment: Environment
-  readonly options: FileOptions
+  readonly settings: FileSettings
   readonly sql: Statements
-  readonly database: DatabaseSync
-  readonly #listeners = new Set<() => void>()
-  readonly #pollInterval: number
-  #timer: Timer | undefined
-  #dataVersion = 0
+  readonly news: News
+  readonly #database: DatabaseSync
+  readonly #synchronous: string
   #closed = false
 
-  private constructor(path: string, environment: Environment, options: FileOptions, database: DatabaseSync) {
+  private constructor(path: string, environment: Environment, settings: FileSettings, database: DatabaseSync) {
     this.path = path
     this.environment = environment
-    this.options = options
-    this.database = database
+    this.settings = settings
     this.sql = prepare(database)
-    this.#pollInterval = options.pollInterval ?? 5
-    this.#dataVersion = this.#readDataVersion()
+    this.#database = database
+    this.#synchronous = settings.synchronous === 'normal' ? 'NORMAL' : 'FULL'
+    database.exec(`PRAGMA synchronous = ${this.#synchronous}`)
+    const { dataVersion } = this.sql
+    this.news = new News(environment, settings.pollInterval, () => Object.values(dataVersion.get()!)[0] as number)
   }
 
-  /** Errors: `bad-config` (cannot be opened), `corrupt` (damaged, foreign, or of a newer release). */
-  static async open(environment: Environment, options: FileOptions): Promise<FileConnection> {
-    const path = resolve(options.path)
-    const { DatabaseSync } = await import('node:sqlite')
-    let database: DatabaseSync | undefined
+  /** Errors: `bad-config`, `corrupt`, `unauthorized`, `timeout`. */
+  static async open(environment: Environment, settings: FileSettings): Promise<FileConnection> {
+    const path = resolve(settings.path)
+    const database = await openDatabase(path, environment, settings.lockTimeout)
     try {
-      mkdirSync(path, { recursive: true })
-      const file = join(path, 'log.db')
-      const fresh = !existsSync(file)
-      database = new DatabaseSync(file, { timeout: 10_000 })
-      if (!fresh) checkOwner(database, path)
-      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${options.synchronous === 'normal' ? 'NORMAL' : 'FULL'};`)
-      // Two processes may create it at once: the second one finds everything there.
-      database.exec(`BEGIN IMMEDIATE; ${tables} PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}; COMMIT;`)
-      return new FileConnection(path, environment, options, database)
+      return new FileConnection(path, environment, settings, database)
     } catch (error) {
-      database?.close()
-      throw openError(error, path)
+      database.close()
+      throw explained(error, 'cannot open the log in', path)
     }
   }
 
@@ -64,8 +73,8 @@ export class FileConnection {
     return this.#closed
   }
 
-  assertOpen(what: string): void {
-    if (this.#closed) throw closedError(what)
+  assertOpen(): void {
+    if (this.#closed) throw closedError('file adapter')
   }
 
   /** Throws `unknown-topic`. */
@@ -79,81 +88,80 @@ export class FileConnection {
     return this.sql.topic.get(name) as TopicRow | undefined
   }
 
-  /** First and next offset of a partition. Throws `unknown-topic`. */
-  ends(topic: TopicRow, partition: number): { readonly start: number; readonly next: number } {
-    const row = this.sql.part.get(topic.id, partition) as { start: number; next: number } | undefined
-    if (row) return row
-    throw fileError('unknown-topic', `topic '${topic.name}' has no partition ${partition}: it has 0 to ${topic.partitions - 1}`)
+  /** Throws `unknown-topic`. */
+  ends({ id, name, partitions }: TopicRow, partition: number): Ends {
+    const row = this.sql.ends.get(id, partition) as Ends | undefined
+    if (row && partition < partitions) return row
+    throw fileError('unknown-topic', `topic '${name}' has no partition ${partition}: it has 0 to ${partitions - 1}`)
   }
 
-  /** Takes the write lock at once, so that what is read inside stays true until the end. */
-  transaction<Result>(body: () => Result): Result {
-    this.database.exec('BEGIN IMMEDIATE')
+  /** Everything that `body` reads is of one moment. Must not be nested. */
+  snapshot<Result>(body: () => Result): Result {
+    this.assertOpen()
     try {
-      const result = body()
-      this.database.exec('COMMIT')
-      return result
+      this.sql.begin.run()
+      return this.#finish(body)
     } catch (error) {
-      if (this.database.isTransaction) this.database.exec('ROLLBACK')
-      throw error
+      throw explained(error, 'cannot read the log in', this.path)
     }
   }
 
-  /** Own writes are told at once; SQLite's `data_version` shows only those of others. */
-  changed(): void {
-    for (const listener of this.#listeners) listener()
-  }
-
-  /** Calls `listener` after changes of this or another process, until the returned function is called. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    this.#poll()
-    return () => {
-      this.#listeners.delete(listener)
-      if (this.#listeners.size > 0) return
-      this.#timer?.cancel()
-      this.#timer = undefined
+  /**
+   * Runs `body` alone among all processes, and makes what it writes durable at once, or nothing when it throws. Waits for
+   * the lock without blocking this process. Errors: `timeout`, `closed`, those of SQLite, those of `body`.
+   */
+  async transaction<Result>(body: () => Result, { durable = true, wait }: TransactionOptions = {}): Promise<Result> {
+    const { environment, settings } = this
+    const deadline = environment.monotonic() + (wait ?? settings.lockTimeout)
+    while (!this.#begin(durable)) {
+      if (environment.monotonic() >= deadline) throw this.#locked()
+      await sleep(environment, 1 + environment.random() * 9)
+    }
+    try {
+      return this.#finish(body)
+    } catch (error) {
+      throw explained(error, 'cannot write to the log in', this.path)
+    } finally {
+      if (!durable) this.#database.exec(`PRAGMA synchronous = ${this.#synchronous}`)
     }
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#timer?.cancel()
-    this.changed()
-    this.#listeners.clear()
-    this.database.close()
+    this.news.tell()
+    this.news.close()
+    this.#database.close()
   }
 
-  #poll(): void {
-    if (this.#timer || this.#closed) return
-    this.#timer = this.environment.timer(
-      this.#pollInterval,
-      () => {
-        this.#timer = undefined
-        if (this.#closed || this.#listeners.size === 0) return
-        const now = this.#readDataVersion()
-        if (now !== this.#dataVersion) {
-          this.#dataVersion = now
-          this.changed()
-        }
-        this.#poll()
-      },
-      true
-    )
+  /** Takes the write lock, so that what is read inside stays true until the end. False when another process has it. */
+  #begin(durable: boolean): boolean {
+    this.assertOpen()
+    try {
+      if (!durable) this.#database.exec('PRAGMA synchronous = NORMAL')
+      this.sql.beginWriting.run()
+      return true
+    } catch (error) {
+      if (!durable) this.#database.exec(`PRAGMA synchronous = ${this.#synchronous}`)
+      if (isBusy(error)) return false
+      throw explained(error, 'cannot write to the log in', this.path)
+    }
   }
 
-  #readDataVersion(): number {
-    return (this.database.prepare('PRAGMA data_version').get() as { data_version: number }).data_version
+  #finish<Result>(body: () => Result): Result {
+    try {
+      const result = body()
+      this.sql.commit.run()
+      return result
+    } catch (error) {
+      rollBack(this.#database)
+      throw error
+    }
   }
-}
 
-function checkOwner(database: DatabaseSync, path: string): void {
-  const pragma = (name: string): number => Object.values(database.prepare(`PRAGMA ${name}`).get() as object)[0] as number
-  const id = pragma('application_id')
-  const empty = database.prepare('SELECT count(*) AS n FROM sqlite_schema').get() as { n: number }
-  if (empty.n === 0) return // another process is creating it right now
-  if (id !== applicationId) throw fileError('corrupt', `${join(path, 'log.db')} is a database of something else: name another folder`)
-  const version = pragma('user_version')
-  if (version > schemaVersion) throw fileError('corrupt', `the log in ${path} was written by a newer release (format ${version}, this one reads ${schemaVersion})`)
+  #locked(): Error {
+    const advice = 'is one of them stopped (SIGSTOP, a debugger) in the middle of a write?'
+    const waited = `for ${this.settings.lockTimeout} ms other processes were writing to the log in ${this.path}`
+    return fileError('timeout', `${waited}: ${advice}`, true)
+  }
 }

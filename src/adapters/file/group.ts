@@ -1,143 +1,200 @@
 import { assign } from '../../core/assignment.ts'
-import type { FileConnection } from './client.ts'
+import { sleep, uuidv7 } from '../../core/environment.ts'
+import type { FileConnection, TopicRow } from './client.ts'
+import { fileError } from './errors.ts'
 
 interface MemberRow {
   readonly id: string
+  readonly topics: string
   readonly session: number
   readonly beat: number
 }
 
-interface UnitRow {
-  readonly unit: number
-  readonly member: string | null
-  /** Since when its owner is asked to give it up, wall clock ms. */
-  readonly wished: number | null
+/** What a member holds after a heartbeat. */
+export interface Standing {
+  /** Of the group, when this was so. */
+  readonly version: number
+  readonly held: ReadonlySet<number>
+  /** Of those, the ones that others are to have. */
+  readonly unwanted: ReadonlySet<number>
 }
 
-/** What one look at the group changed for a member. */
-export interface Turn {
-  /** It had been put out, and everything it held is lost. */
-  readonly expired: boolean
-  /** Held now, the wished ones included. */
-  readonly owned: ReadonlySet<number>
-  /** Of those, the ones to give up. */
-  readonly wished: ReadonlySet<number>
-  /** Something is still on its way: look again soon. */
-  readonly unsettled: boolean
-}
+/** How often a newcomer looks whether the members in its way are alive, ms. */
+const patience = 100
 
 /**
- * One member of a group, without a coordinator: whoever looks does the work, in one transaction, and all compute the same
- * assignment from the same rows. A unit is a partition index over all topics, so co-partitioned ones stay together.
- * Wall clock is compared only between processes of one host; what counts is ownership, checked at every commit.
+ * One member of a group, without a coordinator: whoever beats does the work, in one transaction, and all compute the same
+ * assignment from the same rows. Members that read the same topics share units; a unit is a partition index over all of
+ * them, so co-partitioned topics stay together. A unit goes to another member only when its holder frees it, leaves, or is
+ * silent for its session. Time decides only that; a commit looks up the holder in its own transaction.
  */
 export class GroupMember {
+  readonly id: string
+  /** In the order of the options; those of the last `join`. */
+  topics: readonly TopicRow[] = []
   readonly #connection: FileConnection
   readonly #group: string
-  readonly #id: string
+  readonly #names: readonly string[]
   readonly #session: number
-  readonly #units: number
-  #known = false
+  #key = ''
+  /** Both clocks at the last beat. */
+  #lastBeat: { readonly now: number; readonly monotonic: number } | undefined
+  /** Monotonic time until which nobody is put out, because the wall clock has jumped. */
+  #graceUntil = -Infinity
+  #gone = false
 
-  constructor(connection: FileConnection, group: string, id: string, session: number, units: number) {
+  constructor(connection: FileConnection, group: string, topics: readonly string[], session: number) {
     this.#connection = connection
     this.#group = group
-    this.#id = id
+    this.#names = [...new Set(topics)]
     this.#session = session
-    this.#units = units
+    this.id = uuidv7(connection.environment)
   }
 
-  /** Counts changes of membership and ownership. */
+  /** Throws `unknown-topic`; `bad-config` when a living member reads some of the topics and others, too. */
+  async join(): Promise<void> {
+    const { environment } = this.#connection
+    const seen = new Map<string, number>()
+    for (;;) {
+      const rivals = await this.#connection.transaction(() => (this.#gone ? [] : this.#tryJoin()), { durable: false })
+      if (rivals.length === 0) return
+      // What is left of a crashed member ends with its session; one that beats is there to stay.
+      for (const { id, beat, topics } of rivals) {
+        const before = seen.get(id) ?? beat
+        if (before !== beat) throw this.#mixed(topics)
+        seen.set(id, beat)
+      }
+      await sleep(environment, patience)
+    }
+  }
+
+  /** Counts changes of members and holdings. */
   version(): number {
     return (this.#connection.sql.group.get(this.#group) as { version: number } | undefined)?.version ?? 0
   }
 
-  /** A heartbeat: puts out the silent, shares out the units, claims what is ours and free. */
-  look(): Turn {
+  /**
+   * A heartbeat: gives back what is released, puts out the silent, takes what is ours and free. `undefined` when this
+   * member has been put out itself: it must join again. Not durable: no member outlives a power cut.
+   */
+  beat(released: readonly number[]): Promise<Standing | undefined> {
     const { sql, environment } = this.#connection
-    return this.#connection.transaction(() => {
-      const now = environment.now()
-      let changed = false
-      const rows = sql.members.all(this.#group) as unknown as MemberRow[]
-      for (const row of rows) {
-        if (row.id === this.#id || row.beat + row.session >= now) continue
-        sql.freeAll.run(this.#group, row.id)
-        sql.leave.run(this.#group, row.id)
-        changed = true
-      }
-      const present = rows.some(row => row.id === this.#id)
-      const expired = this.#known && !present
-      if (expired) sql.freeAll.run(this.#group, this.#id)
-      sql.beat.run(this.#group, this.#id, this.#session, now)
-      this.#known = true
-      if (!present) {
-        changed = true
-        for (let unit = 0; unit < this.#units; unit++) sql.addUnit.run(this.#group, unit)
-      }
-      const members = (sql.members.all(this.#group) as unknown as MemberRow[]).map(row => row.id)
-      const result = this.#share(members, now)
-      if (changed || result.changed) sql.touch.run(this.#group)
-      return { expired, owned: result.owned, wished: result.wished, unsettled: result.unsettled }
-    })
+    return this.#connection.transaction(
+      () => {
+        for (const unit of released) sql.free.run(this.#group, this.#key, unit, this.id)
+        const { changes } = sql.beat.run(this.#group, this.id, environment.now())
+        if (this.#putOutSilent() || released.length > 0) sql.touch.run(this.#group)
+        return changes === 0 ? undefined : this.#share()
+      },
+      // A beat that is later than half a session is no use to anybody.
+      { durable: false, wait: this.#session / 2 }
+    )
   }
 
-  /** Gives units up, if they are ours. */
-  free(units: Iterable<number>): void {
+  /** Leaves at once, and does not come back. */
+  async leave(): Promise<void> {
     const { sql } = this.#connection
-    this.#connection.transaction(() => {
-      for (const unit of units) sql.free.run(this.#group, unit, this.#id)
-      sql.touch.run(this.#group)
-    })
-    this.#connection.changed()
+    this.#gone = true
+    await this.#connection.transaction(
+      () => {
+        this.#remove(this.id, this.#key)
+        sql.touch.run(this.#group)
+      },
+      { durable: false, wait: this.#session / 2 }
+    )
   }
 
-  leave(): void {
+  /** Within a transaction. */
+  holds(unit: number): boolean {
+    const row = this.#connection.sql.holder.get(this.#group, this.#key, unit) as { member: string | null } | undefined
+    return row?.member === this.id
+  }
+
+  /** Returns the members that are in the way. */
+  #tryJoin(): MemberRow[] {
+    const { sql, environment } = this.#connection
+    this.topics = this.#names.map(name => this.#connection.topic(name))
+    const ids = this.topics.map(({ id }) => id).toSorted((left, right) => left - right)
+    this.#key = JSON.stringify(ids)
+    if (this.#putOutSilent()) sql.touch.run(this.#group)
+    const rivals = this.#members().filter(
+      ({ topics }) => topics !== this.#key && idsOf(topics).some(id => ids.includes(id))
+    )
+    if (rivals.length > 0) return rivals
+    sql.join.run(this.#group, this.id, this.#key, this.#session, environment.now())
+    const units = Math.max(...this.topics.map(({ partitions }) => partitions))
+    for (let unit = 0; unit < units; unit++) sql.addHolding.run(this.#group, this.#key, unit)
+    sql.touch.run(this.#group)
+    return []
+  }
+
+  #share(): Standing {
     const { sql } = this.#connection
-    this.#connection.transaction(() => {
-      sql.freeAll.run(this.#group, this.#id)
-      sql.leave.run(this.#group, this.#id)
-      sql.touch.run(this.#group)
-    })
-    this.#connection.changed()
-  }
-
-  /** Within a transaction: is the unit ours? */
-  owns(unit: number): boolean {
-    const row = this.#connection.sql.owner.get(this.#group, unit) as { member: string | null } | undefined
-    return row?.member === this.#id
-  }
-
-  #share(members: readonly string[], now: number): { owned: Set<number>; wished: Set<number>; unsettled: boolean; changed: boolean } {
-    const { sql } = this.#connection
-    const units = sql.units.all(this.#group) as unknown as UnitRow[]
-    const target = assign(units.length, members, units.map(row => row.member ?? undefined))
-    const owned = new Set<number>()
-    const wished = new Set<number>()
-    let unsettled = false
-    let changed = false
-    for (const [index, { unit, member, wished: since }] of units.entries()) {
-      const wanted = target[index]
-      // An owner that was asked and does not answer within a session has lost it.
-      const overdue = since !== null && since + this.#session < now
-      if (wanted === this.#id && (member === null || (member !== this.#id && overdue))) {
-        sql.own.run(this.#id, this.#group, unit)
-        owned.add(unit)
-        changed = true
-      } else if (member === this.#id) {
-        owned.add(unit)
-        if (wanted !== this.#id) wished.add(unit)
-        if ((wanted !== this.#id) !== (since !== null)) {
-          sql.wish.run(wanted === this.#id ? null : now, this.#group, unit)
-          changed = true
-        }
-      } else if (wanted !== member) {
-        if (member !== null && since === null) {
-          sql.wish.run(now, this.#group, unit)
-          changed = true
-        }
-        unsettled = true
-      }
+    const members = this.#members().flatMap(({ id, topics }) => (topics === this.#key ? id : []))
+    const rows = sql.holdings.all(this.#group, this.#key) as unknown as { unit: number; member: string | null }[]
+    const target = assign(
+      rows.length,
+      members,
+      rows.map(({ member }) => member ?? undefined)
+    )
+    const held = new Set<number>()
+    const unwanted = new Set<number>()
+    for (const [index, { unit, member }] of rows.entries()) {
+      const isMine = target[index] === this.id
+      if (isMine && member === null) sql.take.run(this.#group, this.#key, unit, this.id)
+      if (member === this.id || (isMine && member === null)) held.add(unit)
+      if (member === this.id && !isMine) unwanted.add(unit)
     }
-    return { owned, wished, unsettled: unsettled || wished.size > 0, changed }
+    return { version: this.version(), held, unwanted }
   }
+
+  /** Removes the members that have been silent for a session. True when there was one. */
+  #putOutSilent(): boolean {
+    const { sql, environment } = this.#connection
+    const now = environment.now()
+    const monotonic = environment.monotonic()
+    // The wall clock was set, or the host slept: all are late, and must get the time to say that they are there.
+    if (this.#lastBeat && now - this.#lastBeat.now - (monotonic - this.#lastBeat.monotonic) > this.#session / 4)
+      this.#graceUntil = monotonic + this.#session
+    this.#lastBeat = { now, monotonic }
+    let found = false
+    for (const { id, topics, session, beat } of this.#members()) {
+      if (id === this.id) continue
+      // The clock was set back: the session counts from now on.
+      if (beat > now) sql.beat.run(this.#group, id, now)
+      if (beat + session >= now || monotonic < this.#graceUntil) continue
+      this.#remove(id, topics)
+      found = true
+    }
+    return found
+  }
+
+  #remove(id: string, topics: string): void {
+    const { sql } = this.#connection
+    sql.leave.run(this.#group, id)
+    sql.freeAll.run(this.#group, id)
+    if (!this.#members().some(member => member.topics === topics)) sql.dropHoldings.run(this.#group, topics)
+  }
+
+  #members(): MemberRow[] {
+    return this.#connection.sql.members.all(this.#group) as unknown as MemberRow[]
+  }
+
+  #mixed(topics: string): Error {
+    const names = this.#connection.snapshot(() =>
+      (this.#connection.sql.topics.all() as unknown as TopicRow[]).flatMap(({ id, name }) =>
+        idsOf(topics).includes(id) ? name : []
+      )
+    )
+    const lists = `[${names.join(', ')}] and [${this.#names.join(', ')}]`
+    return fileError(
+      'bad-config',
+      `members of group '${this.#group}' read ${lists}: partitions of one index could not stay together; give them one list, or two groups`
+    )
+  }
+}
+
+/** The topic ids of a member. */
+export function idsOf(topics: string): readonly number[] {
+  return JSON.parse(topics) as number[]
 }

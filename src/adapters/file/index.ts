@@ -1,13 +1,14 @@
 import { resolve } from 'node:path'
 import type { Environment } from '../../core/environment.ts'
-import { readOptions } from '../../core/options.ts'
 import type { Adapter } from '../../spec/index.ts'
 import { FileAdmin } from './admin.ts'
+import { Appender } from './appender.ts'
 import { fileCapabilities, type FileCapabilities } from './capabilities.ts'
 import { FileConnection } from './client.ts'
+import { Compactor } from './compaction.ts'
 import { classify, closedError, fileError } from './errors.ts'
 import { FileLogReader } from './log-reader.ts'
-import { fileOptions, type FileOptions } from './options.ts'
+import { settingsOf, type FileOptions } from './options.ts'
 import { FilePartitionReader } from './partition-reader.ts'
 import { FileProducer } from './producer.ts'
 
@@ -16,49 +17,62 @@ export { fileOptions, fromUrl, type FileOptions } from './options.ts'
 
 export type FileAdapter = Adapter<FileCapabilities, undefined>
 
+interface Opened {
+  readonly connection: FileConnection
+  readonly compactor: Compactor
+  readonly appender: Appender
+}
+
 /**
- * The embedded log: a folder on this host, no server. Durable, for several processes of one host at once.
+ * The embedded log: a folder on this host, no server. Durable, for several processes of one host at once. Throws
+ * `bad-config`; `open` rejects with `bad-config`, `corrupt`, `unauthorized` or `timeout`.
  *
  * @example
  * await using client = await connect({ brokers: { default: file({ path: './data' }) } })
  */
 export function file(options: FileOptions): FileAdapter {
-  const checked = readOptions('file', fileOptions, options) as unknown as FileOptions
-  if (!checked.path) throw fileError('bad-config', "file: option 'path' names the folder of the log")
-  const path = resolve(checked.path)
-  let connection: FileConnection | undefined
-  let closed = false
-  const ready = (): FileConnection => {
-    if (closed) throw closedError('adapter')
-    if (!connection) throw fileError('internal', 'the file adapter was used before open()')
-    return connection
+  const settings = settingsOf(options)
+  let opened: Opened | undefined
+  let closing: Promise<void> | undefined
+  const drivers = new Set<{ close(): Promise<void> }>()
+  const ready = (): Opened => {
+    if (closing) throw closedError('file adapter')
+    if (!opened) throw fileError('internal', 'the file adapter was used before open()')
+    return opened
   }
-  const open = new Set<{ close(): Promise<void> }>()
+  /** The adapter closes what is still open, and forgets what has been closed. */
   const keep = <Driver extends { close(): Promise<void> }>(driver: Driver): Driver => {
-    open.add(driver)
+    const close = driver.close.bind(driver)
+    driver.close = () => {
+      drivers.delete(driver)
+      return close()
+    }
+    drivers.add(driver)
     return driver
+  }
+  const close = async (): Promise<void> => {
+    await Promise.all([...drivers].map(driver => driver.close()))
+    await opened?.compactor.close()
+    opened?.connection.close()
   }
   return {
     specification: 'v1',
     name: 'file',
-    location: `file:${path}`,
+    location: `file:${resolve(settings.path)}`,
     capabilities: fileCapabilities,
     native: undefined,
     open: async (environment: Environment) => {
-      if (closed) throw closedError('adapter')
-      connection ??= await FileConnection.open(environment, checked)
+      if (closing) throw closedError('file adapter')
+      const connection = await FileConnection.open(environment, settings)
+      const compactor = new Compactor(connection)
+      opened = { connection, compactor, appender: new Appender(connection, compactor) }
     },
-    admin: () => new FileAdmin(ready()),
-    producer: async () => keep(new FileProducer(ready())),
-    logReader: async reader => keep(new FileLogReader(ready(), reader)),
-    partitionReader: async reader => keep(new FilePartitionReader(ready(), reader)),
+    admin: () => new FileAdmin(ready().connection),
+    producer: async () => keep(new FileProducer(ready().appender)),
+    logReader: async reader => keep(await FileLogReader.open(ready().connection, reader)),
+    partitionReader: async reader => keep(new FilePartitionReader(ready().connection, reader)),
     comparePositions: (left, right) => Number(left) - Number(right),
     classify,
-    close: async () => {
-      if (closed) return
-      for (const driver of open) await driver.close()
-      closed = true
-      connection?.close()
-    }
+    close: () => (closing ??= close())
   }
 }

@@ -1,58 +1,83 @@
-import { abortedError, uuidv7, type Timer } from '../../core/environment.ts'
+import { abortedError, type Timer } from '../../core/environment.ts'
 import type { Position } from '../../core/record.ts'
-import type { LogEvent, LogReader, LogReaderOptions, ReceiveOptions, StartAt, TopicPartition } from '../../spec/index.ts'
+import { Signal } from '../../core/signal.ts'
+import type {
+  LogEvent,
+  LogReader,
+  LogReaderOptions,
+  ReceiveOptions,
+  StartAt,
+  TopicPartition
+} from '../../spec/index.ts'
 import type { FileConnection } from './client.ts'
 import { Cursor, parsePosition } from './cursor.ts'
 import { classify, closedError, fileError } from './errors.ts'
 import { GroupMember } from './group.ts'
-import { Signal } from '../../core/signal.ts'
+import { Holdings } from './holdings.ts'
 
 /** Most bytes of one `receive`: what is read but not processed is bounded by the front. */
-const chunk = 1024 * 1024
+export const readBytes: number = 1024 * 1024
 
-/** While partitions are changing hands, the group is looked at this often, ms. */
-const busyBeat = 50
+/** Most record events of one `receive`. */
+const handful = 8
 
-/** A member of a consumer group. Holds no records: they are read when they are asked for. */
+/** Longest time between two heartbeats, ms. */
+const longestBeat = 1_000
+
+/** A member of a consumer group. Records are read when they are asked for, not before. */
 export class FileLogReader implements LogReader {
   readonly #connection: FileConnection
   readonly #options: LogReaderOptions
   readonly #member: GroupMember
-  readonly #cursors = new Map<string, Cursor>()
-  /** Units held and not yet asked back. */
-  #owned = new Set<number>()
-  /** Asked back, not yet released. */
-  readonly #leaving = new Set<number>()
-  readonly #events: LogEvent[] = []
+  readonly #holdings: Holdings
   readonly #signal: Signal
-  readonly #stopListening: () => void
+  #stopListening: (() => void) | undefined
   #timer: Timer | undefined
+  /** Of the group, at the last heartbeat. */
   #version = -1
+  #joined = false
+  #beating: Promise<void> | undefined
+  #isBeating = false
+  #beatAgain = false
   #turn = 0
   #failure: unknown
-  #closed = false
+  #closed: Promise<void> | undefined
 
-  /** Joins the group. Throws `unknown-topic`. */
-  constructor(connection: FileConnection, options: LogReaderOptions) {
+  private constructor(connection: FileConnection, options: LogReaderOptions) {
     this.#connection = connection
     this.#options = options
-    const units = Math.max(...options.topics.map(topic => connection.topic(topic).partitions))
-    this.#member = new GroupMember(connection, options.group, uuidv7(connection.environment), options.sessionTimeout, units)
+    this.#member = new GroupMember(connection, options.group, options.topics, options.sessionTimeout)
+    this.#holdings = new Holdings(
+      connection.environment,
+      options.sessionTimeout,
+      unit => this.#open(unit),
+      () => this.#beat()
+    )
     this.#signal = new Signal(connection.environment)
-    this.#look()
-    connection.changed()
-    this.#stopListening = connection.onChange(() => this.#onChange())
+  }
+
+  /** Joins the group. Errors: `unknown-topic`, `bad-config`, `timeout`. */
+  static async open(connection: FileConnection, options: LogReaderOptions): Promise<FileLogReader> {
+    const reader = new FileLogReader(connection, options)
+    await reader.#lookAtGroup()
+    reader.#stopListening = connection.news.listen(() => reader.#onNews())
+    reader.#schedule(reader.#interval)
+    connection.news.tell()
+    return reader
   }
 
   async receive({ wait, signal }: ReceiveOptions): Promise<readonly LogEvent[]> {
-    const deadline = this.#connection.environment.monotonic() + wait
+    const { environment } = this.#connection
+    const deadline = environment.monotonic() + wait
     for (;;) {
       this.#assertOpen()
       if (signal?.aborted) throw abortedError(signal)
-      if (this.#failure) throw this.#takeFailure()
-      const events = this.#events.length > 0 ? this.#events.splice(0) : this.#read()
+      const events = this.#holdings.takeEvents()
       if (events.length > 0) return events
-      const left = deadline - this.#connection.environment.monotonic()
+      this.#throwFailure()
+      const records = this.#read()
+      if (records.length > 0) return records
+      const left = deadline - environment.monotonic()
       if (left <= 0) return []
       await this.#signal.wait(left, signal)
     }
@@ -60,162 +85,180 @@ export class FileLogReader implements LogReader {
 
   async seek(place: TopicPartition, at: StartAt | 'committed'): Promise<void> {
     this.#assertOpen()
-    this.#cursor(place).seek(at === 'committed' ? this.#committed(place) : at)
+    const cursor = this.#holdings.cursor(place)
+    if (!cursor) throw this.#notOwner(place)
+    cursor.seek(at === 'committed' ? this.#committed(cursor) : at)
     this.#signal.raise()
   }
 
   pause(partitions: readonly TopicPartition[]): void {
-    for (const place of partitions) this.#setPaused(place, true)
+    this.#setPaused(partitions, true)
   }
 
   resume(partitions: readonly TopicPartition[]): void {
-    for (const place of partitions) this.#setPaused(place, false)
+    this.#setPaused(partitions, false)
     this.#signal.raise()
   }
 
   async commit(positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
     this.#assertOpen()
-    const { sql } = this.#connection
-    // Ownership is looked up inside the transaction: a process that was suspended meanwhile finds it gone.
-    this.#connection.transaction(() => {
+    for (const { position } of positions) parsePosition(position)
+    await this.#connection.transaction(() => {
+      this.#assertOpen()
       for (const { topic, partition, position } of positions) {
-        parsePosition(position)
-        if (!this.#cursors.has(id({ topic, partition })) || !this.#member.owns(partition)) throw this.#notOwner({ topic, partition })
-        sql.commit.run(this.#options.group, this.#connection.topic(topic).id, partition, position)
+        const cursor = this.#holdings.cursor({ topic, partition })
+        // Looked up here and now: a process that was suspended finds that another one holds it.
+        if (!cursor || !this.#member.holds(partition)) throw this.#notOwner({ topic, partition })
+        this.#connection.sql.store.run(this.#options.group, cursor.topicId, partition, position)
       }
     })
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
+  close(): Promise<void> {
+    return (this.#closed ??= this.#leave())
+  }
+
+  async #leave(): Promise<void> {
     this.#timer?.cancel()
-    this.#stopListening()
-    if (!this.#connection.closed) this.#member.leave()
+    this.#stopListening?.()
+    this.#holdings.close()
     this.#signal.raise()
+    // Without a word the others learn it from the silence.
+    if (!this.#connection.closed) await this.#member.leave().catch(() => {})
+    await this.#beating
+    this.#connection.news.tell()
   }
 
   /** Records of the partitions in turn, so that none starves. */
   #read(): LogEvent[] {
-    const cursors = [...this.#cursors.values()]
     const events: LogEvent[] = []
-    let room = Math.min(chunk, this.#options.maxBytes)
-    for (let index = 0; index < cursors.length && room > 0; index++) {
-      const cursor = cursors[(this.#turn + index) % cursors.length]!
-      if (cursor.paused || this.#leaving.has(cursor.partition)) continue
-      const { records, behind } = cursor.read(room)
-      if (records.length === 0) continue
-      for (const record of records) room -= (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 96
-      events.push({ kind: 'records', topic: cursor.topic, partition: cursor.partition, records, behind })
-    }
-    this.#turn++
+    this.#connection.snapshot(() => {
+      const cursors = this.#behind()
+      let room = Math.min(readBytes, this.#options.maxBytes)
+      for (let step = 0; step < cursors.length && events.length < handful && room > 0; step++) {
+        const cursor = cursors[(this.#turn + step) % cursors.length]!
+        try {
+          const { records, bytes, behind } = cursor.read(room)
+          if (records.length === 0) continue
+          room -= bytes
+          events.push({ kind: 'records', topic: cursor.topic, partition: cursor.partition, records, behind })
+        } catch (error) {
+          // What the others gave comes first, then the next call meets the error again.
+          if (events.length === 0) throw error
+        }
+      }
+      this.#turn = (this.#turn + Math.max(1, events.length)) % Math.max(1, cursors.length)
+    })
     return events
   }
 
-  #onChange(): void {
-    if (this.#closed || this.#connection.closed) return this.#signal.raise()
-    // Only a change of the group is worth a look; new records are read by whoever waits for them.
-    if (this.#member.version() !== this.#version) this.#beat()
+  /** Those that have something to read: one look per topic, not one per partition. */
+  #behind(): Cursor[] {
+    const cursors = this.#holdings.readable()
+    const ends = new Map<number, ReadonlyMap<number, number>>()
+    return cursors.filter(cursor => {
+      let topic = ends.get(cursor.topicId)
+      if (!topic) {
+        const rows = this.#connection.sql.allEnds.all(cursor.topicId) as unknown as {
+          partition: number
+          next: number
+        }[]
+        ends.set(cursor.topicId, (topic = new Map(rows.map(({ partition, next }) => [partition, next]))))
+      }
+      return cursor.isBehind(topic.get(cursor.partition) ?? 0)
+    })
+  }
+
+  #onNews(): void {
+    try {
+      // Of the group only its own changes are worth a look; records are read by whoever waits for them.
+      if (!this.#connection.closed && this.#member.version() !== this.#version) this.#beat()
+    } catch {
+      // The reader meets it.
+    }
     this.#signal.raise()
   }
 
+  /** A heartbeat now, or right after the one under way. */
   #beat(): void {
-    try {
-      this.#look()
-    } catch (error) {
-      // A lock held too long is no reason to give up: the session is longer than one beat.
-      if (classify(error).retryable) this.#schedule(busyBeat)
-      else this.#failure = error
+    if (this.#closed || this.#connection.closed) return
+    this.#beatAgain = true
+    if (!this.#isBeating) this.#beating = this.#keepUp()
+  }
+
+  async #keepUp(): Promise<void> {
+    let delay = this.#interval
+    this.#isBeating = true
+    while (this.#beatAgain && !this.#closed) {
+      this.#beatAgain = false
+      try {
+        await this.#lookAtGroup()
+        this.#failure = undefined
+      } catch (error) {
+        // A lock that is held too long is no reason to give up: the session is longer than one beat.
+        if (!classify(error).retryable) this.#failure = error
+        delay = Math.min(delay, 250)
+      }
+    }
+    this.#isBeating = false
+    this.#signal.raise()
+    this.#schedule(delay)
+  }
+
+  async #lookAtGroup(): Promise<void> {
+    for (;;) {
+      if (!this.#joined) await this.#member.join()
+      this.#joined = true
+      const released = this.#holdings.released
+      const standing = await this.#member.beat(released)
+      if (this.#closed) return
+      if (standing) {
+        this.#version = standing.version
+        this.#holdings.update(standing, released)
+        if (released.length > 0) this.#connection.news.tell()
+        return
+      }
+      this.#joined = false
+      this.#holdings.loseAll()
       this.#signal.raise()
     }
   }
 
-  #look(): void {
-    const turn = this.#member.look()
-    this.#version = this.#member.version()
-    if (turn.expired) this.#lose([...this.#owned, ...this.#leaving])
-    const taken = [...turn.owned].filter(unit => !this.#owned.has(unit) && !this.#leaving.has(unit))
-    const asked = [...turn.wished].filter(unit => this.#owned.has(unit))
-    const gone = [...this.#owned, ...this.#leaving].filter(unit => !turn.owned.has(unit))
-    if (gone.length > 0) this.#lose(gone)
-    if (asked.length > 0) this.#giveUp(asked)
-    if (taken.length > 0) this.#take(taken)
-    this.#schedule(turn.unsettled ? busyBeat : Math.min(1_000, this.#options.sessionTimeout / 4))
-  }
-
   #schedule(delay: number): void {
     this.#timer?.cancel()
-    this.#timer = this.#connection.environment.timer(delay, () => this.#closed || this.#connection.closed || this.#beat(), true)
+    if (this.#closed) return
+    this.#timer = this.#connection.environment.timer(delay, () => this.#beat(), true)
   }
 
-  #take(units: readonly number[]): void {
-    const partitions = this.#places(units)
-    for (const unit of units) this.#owned.add(unit)
-    for (const { topic, partition } of partitions) this.#cursors.set(id({ topic, partition }), new Cursor(this.#connection, topic, partition))
-    this.#push({ kind: 'partitions-assigned', partitions })
+  get #interval(): number {
+    return Math.min(longestBeat, this.#options.sessionTimeout / 4)
   }
 
-  #giveUp(units: readonly number[]): void {
-    for (const unit of units) {
-      this.#owned.delete(unit)
-      this.#leaving.add(unit)
-    }
-    const deadline = this.#connection.environment.monotonic() + this.#options.sessionTimeout
-    const release = (): void => {
-      const still = units.filter(unit => this.#leaving.delete(unit))
-      this.#forget(still)
-      if (still.length > 0 && !this.#closed && !this.#connection.closed) this.#member.free(still)
-    }
-    this.#push({ kind: 'partitions-revoked', partitions: this.#places(units), deadline, release })
+  #open(unit: number): Cursor[] {
+    return this.#member.topics
+      .filter(({ partitions }) => unit < partitions)
+      .map(topic => new Cursor(this.#connection, topic, unit))
   }
 
-  #lose(units: readonly number[]): void {
-    const partitions = this.#places(units)
-    this.#forget(units)
-    for (const unit of units) {
-      this.#owned.delete(unit)
-      this.#leaving.delete(unit)
-    }
-    if (partitions.length > 0) this.#push({ kind: 'partitions-revoked', partitions, deadline: 0, release: () => {} })
-  }
-
-  #forget(units: readonly number[]): void {
-    for (const place of this.#places(units)) this.#cursors.delete(id(place))
-  }
-
-  #push(event: LogEvent): void {
-    this.#events.push(event)
-    this.#signal.raise()
-  }
-
-  #places(units: readonly number[]): TopicPartition[] {
-    return units.flatMap(partition =>
-      this.#options.topics
-        .filter(topic => partition < (this.#connection.findTopic(topic)?.partitions ?? 0))
-        .map(topic => ({ topic, partition }))
-    )
-  }
-
-  #committed({ topic, partition }: TopicPartition): StartAt {
-    const row = this.#connection.sql.committed.get(this.#options.group, this.#connection.topic(topic).id, partition)
+  #committed({ topicId, partition }: Cursor): StartAt {
+    const { sql } = this.#connection
+    const row = this.#connection.snapshot(() => sql.committed.get(this.#options.group, topicId, partition))
     return row ? { after: (row as { position: string }).position } : 'earliest'
   }
 
-  #cursor(place: TopicPartition): Cursor {
-    const cursor = this.#cursors.get(id(place))
-    if (cursor) return cursor
-    throw this.#notOwner(place)
+  #setPaused(partitions: readonly TopicPartition[], paused: boolean): void {
+    for (const place of partitions) {
+      const cursor = this.#holdings.cursor(place)
+      if (cursor) cursor.paused = paused
+    }
   }
 
-  #setPaused(place: TopicPartition, paused: boolean): void {
-    const cursor = this.#cursors.get(id(place))
-    if (cursor) cursor.paused = paused
-  }
-
-  #takeFailure(): unknown {
+  #throwFailure(): void {
+    if (this.#failure === undefined) return
     const failure = this.#failure
-    this.#failure = undefined
-    return failure
+    // Tried again, and told again if it fails again.
+    this.#beat()
+    throw failure
   }
 
   #assertOpen(): void {
@@ -223,8 +266,6 @@ export class FileLogReader implements LogReader {
   }
 
   #notOwner({ topic, partition }: TopicPartition): Error {
-    return fileError('not-owner', `this reader of group '${this.#options.group}' does not hold ${topic}/${partition}`)
+    return fileError('not-owner', `this member of group '${this.#options.group}' does not hold ${topic}/${partition}`)
   }
 }
-
-const id = ({ topic, partition }: TopicPartition): string => `${partition} ${topic}`

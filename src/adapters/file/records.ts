@@ -1,90 +1,159 @@
-import { noHeaders, type OutgoingRecord, type RawRecord } from '../../core/record.ts'
+import { crc32 } from 'node:zlib'
+import { noHeaders, sizeOf, type OutgoingRecord, type RawRecord } from '../../core/record.ts'
 import { fileError } from './errors.ts'
 
 const version = 1
+/** Version u8, CRC-32 u32 of all that follows. */
+const prefix = 5
+/** Offset - base u32, timestamp f64, lengths of key, value and stamp i32 (-1: null), number of headers u16. */
+const head = 26
 
-/** A record with its offset, as compaction keeps it. */
-export type PlacedRecord = Omit<OutgoingRecord, 'topic' | 'partition'> & { readonly offset: number }
+/** Largest record: SQLite would take more, but a batch should be quick to write. */
+export const maxRecord: number = 64 * 1024 * 1024
 
-/**
- * One batch of one partition as a blob. Little endian: version u8, then per record: offset - base u32, timestamp f64,
- * key, value and stamp as i32 length (-1 = null) + bytes, headers as u16 count of (u16 + UTF-8 name, u32 + bytes).
- */
-export function encodeBatch(records: readonly Omit<OutgoingRecord, 'topic' | 'partition'>[], offsetOf: (index: number) => number): Buffer {
-  let size = 1
-  for (const record of records) size += sizeOf(record)
-  const buffer = Buffer.allocUnsafe(size)
-  let at = buffer.writeUInt8(version, 0)
-  const put = (bytes: Uint8Array | null | undefined): void => {
-    if (bytes === null || bytes === undefined) {
-      at = buffer.writeInt32LE(-1, at)
-      return
-    }
-    at = buffer.writeInt32LE(bytes.byteLength, at)
-    buffer.set(bytes, at)
-    at += bytes.byteLength
-  }
-  for (const [index, record] of records.entries()) {
-    at = buffer.writeUInt32LE(offsetOf(index), at)
-    at = buffer.writeDoubleLE(record.timestamp, at)
-    put(record.key)
-    put(record.value)
-    put(record.stamp)
-    const names = record.headers === noHeaders ? [] : Object.keys(record.headers)
-    at = buffer.writeUInt16LE(names.length, at)
+/** A record as it is stored; its place is that of the batch. */
+export type Storable = Pick<OutgoingRecord, 'key' | 'value' | 'headers' | 'stamp' | 'timestamp'>
+
+/** Bytes that a record takes in a batch. Throws `too-large`, `bad-record`. */
+export function storedSize({ key, value, headers, stamp, timestamp }: Storable): number {
+  let size = head + (key?.byteLength ?? 0) + (value?.byteLength ?? 0) + (stamp?.byteLength ?? 0)
+  if (headers !== noHeaders) {
+    const names = Object.keys(headers)
     for (const name of names) {
-      const length = buffer.write(name, at + 2, 'utf8')
-      buffer.writeUInt16LE(length, at)
-      at += 2 + length
-      put(record.headers[name])
+      const length = Buffer.byteLength(name)
+      if (length > 0xffff) throw fileError('too-large', `the name of a header has ${length} bytes, at most 65,535 fit`)
+      size += 6 + length + headers[name]!.byteLength
     }
+    if (names.length > 0xffff) throw fileError('too-large', `a record has ${names.length} headers, at most 65,535 fit`)
   }
-  return buffer.subarray(0, at)
-}
-
-function sizeOf(record: Omit<OutgoingRecord, 'topic' | 'partition'>): number {
-  let size = 26 + (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + (record.stamp?.byteLength ?? 0)
-  if (record.headers !== noHeaders)
-    for (const name in record.headers) size += 6 + name.length * 3 + record.headers[name]!.byteLength
+  if (size > maxRecord + head)
+    throw fileError('too-large', `a record of ${size - head} bytes is over the limit of ${maxRecord}: split it`)
+  if (!Number.isFinite(timestamp)) throw fileError('bad-record', `a record has the timestamp ${timestamp}`)
   return size
 }
 
-/** Calls `take` with each record from offset `from` on, until it answers false. Payloads are views. Throws `corrupt`. */
-export function decodeBatch(data: Uint8Array, base: number, from: number, take: (record: RawRecord, offset: number) => boolean | void): void {
-  const buffer = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  let at = 1
-  const bytes = (): Buffer | null => {
-    const length = buffer.readInt32LE(at)
-    at += 4
-    if (length < 0) return null
-    const start = at
-    at += length
-    if (at > buffer.length) throw new RangeError('ends inside a record')
-    return buffer.subarray(start, at)
-  }
-  try {
-    if (buffer[0] !== version) throw new RangeError(`version ${String(buffer[0])}`)
-    while (at < buffer.length) {
-      const offset = base + buffer.readUInt32LE(at)
-      const timestamp = buffer.readDoubleLE(at + 4)
-      at += 12
-      const key = bytes()
-      const value = bytes()
-      const stamp = bytes() ?? undefined
-      const count = buffer.readUInt16LE(at)
-      at += 2
-      let headers = noHeaders as Record<string, Uint8Array>
-      if (count > 0) headers = {}
-      for (let index = 0; index < count; index++) {
-        const length = buffer.readUInt16LE(at)
-        const name = buffer.toString('utf8', at + 2, at + 2 + length)
-        at += 2 + length
-        headers[name] = bytes() ?? new Uint8Array(0)
-      }
-      if (offset < from) continue
-      if (take({ position: String(offset), key, value, headers, stamp, timestamp }, offset) === false) return
+/**
+ * Records of one partition as a blob, little endian: version, checksum, then per record its head, key, value, stamp, and
+ * each header as u16 length + UTF-8 name, u32 length + bytes. `size` is the sum of their `storedSize`.
+ */
+export function encodeBatch(records: readonly Storable[], size: number, deltaOf: (index: number) => number): Buffer {
+  const buffer = Buffer.allocUnsafe(prefix + size)
+  let at = prefix
+  for (let index = 0; index < records.length; index++) {
+    const { key, value, headers, stamp, timestamp } = records[index]!
+    const names = headers === noHeaders ? none : Object.keys(headers)
+    buffer.writeUInt32LE(deltaOf(index), at)
+    buffer.writeDoubleLE(timestamp, at + 4)
+    buffer.writeInt32LE(key?.byteLength ?? -1, at + 12)
+    buffer.writeInt32LE(value?.byteLength ?? -1, at + 16)
+    buffer.writeInt32LE(stamp?.byteLength ?? -1, at + 20)
+    buffer.writeUInt16LE(names.length, at + 24)
+    at += head
+    if (key) at = put(buffer, key, at)
+    if (value) at = put(buffer, value, at)
+    if (stamp) at = put(buffer, stamp, at)
+    for (const name of names) {
+      const length = buffer.write(name, at + 2)
+      buffer.writeUInt16LE(length, at)
+      const bytes = headers[name]!
+      buffer.writeUInt32LE(bytes.byteLength, at + 2 + length)
+      at = put(buffer, bytes, at + 6 + length)
     }
-  } catch (error) {
-    throw fileError('corrupt', `the batch at offset ${base} does not parse: restore the log from a copy`, false, error)
+  }
+  buffer[0] = version
+  buffer.writeUInt32LE(crc32(buffer.subarray(prefix)), 1)
+  return buffer
+}
+
+const none: readonly string[] = []
+
+function put(buffer: Buffer, bytes: Uint8Array, at: number): number {
+  buffer.set(bytes, at)
+  return at + bytes.byteLength
+}
+
+/** A batch that is being read: goes on where the last `read` stopped. */
+export class StoredBatch {
+  /** Offset of the last record. */
+  readonly last: number
+  readonly #base: number
+  readonly #buffer: Buffer
+  #at: number = prefix
+
+  /** Throws `corrupt`: whatever comes from the disk is checked. */
+  constructor(data: Uint8Array, base: number, last: number) {
+    this.#buffer = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    this.#base = base
+    this.last = last
+    if (data.length < prefix || data[0] !== version) throw this.#corrupt(`has version ${data[0]}`)
+    if (this.#buffer.readUInt32LE(1) !== crc32(this.#buffer.subarray(prefix)))
+      throw this.#corrupt('has a wrong checksum')
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#buffer.length
+  }
+
+  /**
+   * Appends records from offset `from` on, as views of the batch: up to `maxBytes` (`sizeOf`), the first in any case when
+   * `into` is empty. Returns their bytes.
+   */
+  read(from: number, maxBytes: number, into: RawRecord[]): number {
+    const buffer = this.#buffer
+    const length = buffer.length
+    let bytes = 0
+    while (this.#at < length) {
+      const start = this.#at
+      const offset = this.#base + buffer.readUInt32LE(start)
+      const keyStart = start + head
+      const keyLength = buffer.readInt32LE(start + 12)
+      const valueStart = keyLength > 0 ? keyStart + keyLength : keyStart
+      const valueLength = buffer.readInt32LE(start + 16)
+      const stampStart = valueLength > 0 ? valueStart + valueLength : valueStart
+      const stampLength = buffer.readInt32LE(start + 20)
+      const stampEnd = stampLength > 0 ? stampStart + stampLength : stampStart
+      const count = buffer.readUInt16LE(start + 24)
+      if (stampEnd > length) throw this.#corrupt('ends inside a record')
+      this.#at = stampEnd
+      const headers = count === 0 ? noHeaders : this.#headers(count)
+      if (offset < from) continue
+      const record: RawRecord = {
+        position: String(offset),
+        key: keyLength < 0 ? null : buffer.subarray(keyStart, valueStart),
+        value: valueLength < 0 ? null : buffer.subarray(valueStart, stampStart),
+        headers,
+        stamp: stampLength < 0 ? undefined : buffer.subarray(stampStart, stampEnd),
+        timestamp: buffer.readDoubleLE(start + 4)
+      }
+      const size = sizeOf(record)
+      if (bytes + size > maxBytes && into.length > 0) {
+        this.#at = start
+        return bytes
+      }
+      bytes += size
+      into.push(record)
+    }
+    return bytes
+  }
+
+  #headers(count: number): Record<string, Uint8Array> {
+    const buffer = this.#buffer
+    const headers: Record<string, Uint8Array> = {}
+    for (let index = 0; index < count; index++) {
+      const length = buffer.readUInt16LE(this.#at)
+      const name = buffer.toString('utf8', this.#at + 2, this.#at + 2 + length)
+      const start = this.#at + 6 + length
+      this.#at = start + buffer.readUInt32LE(start - 4)
+      if (this.#at > buffer.length) throw this.#corrupt('ends inside a header')
+      const value = buffer.subarray(start, this.#at)
+      // Plain assignment to this one name would change the prototype.
+      if (name === '__proto__') Object.defineProperty(headers, name, { value, enumerable: true })
+      else headers[name] = value
+    }
+    return headers
+  }
+
+  #corrupt(what: string): Error {
+    return fileError('corrupt', `the batch at offset ${this.#base} ${what}: restore the folder from a copy`)
   }
 }

@@ -1,53 +1,33 @@
 import type { FileConnection, TopicRow } from './client.ts'
-import { decodeBatch, encodeBatch, type PlacedRecord } from './records.ts'
 
-/** Batches that may pile up in a compacted partition before it is compacted. */
-const compactAfter = 256
+/** Most batches that one append deletes: more go with the next ones, no append takes long. */
+const most = 32
 
-/** Within a transaction: keeps the last record of each key, once enough has come. Offsets stay, and have holes then. */
-export function compact(connection: FileConnection, topic: TopicRow, partition: number): void {
-  const { sql } = connection
-  const { compacted } = sql.part.get(topic.id, partition) as { compacted: number }
-  if (compacted + 1 < compactAfter) {
-    sql.markCompacted.run(compacted + 1, topic.id, partition)
-    return
-  }
-  const last = new Map<string, PlacedRecord>()
-  const unkeyed: PlacedRecord[] = []
-  const rows = sql.read.all(topic.id, partition, 0, -1) as { base: number; last: number; data: Uint8Array }[]
-  let end = 0
-  for (const row of rows) {
-    end = row.last
-    decodeBatch(row.data, row.base, 0, (record, offset) => {
-      const placed = { ...record, offset }
-      if (record.key === null) unkeyed.push(placed)
-      else last.set(Buffer.from(record.key).toString('latin1'), placed)
-    })
-  }
-  const kept = [...unkeyed, ...last.values()].sort((left, right) => left.offset - right.offset)
-  sql.dropBefore.run(topic.id, partition, Number.MAX_SAFE_INTEGER)
-  const base = kept[0]?.offset ?? 0
-  if (kept.length > 0) {
-    const newest = Math.max(...kept.map(record => record.timestamp))
-    sql.append.run(topic.id, partition, base, end, newest, encodeBatch(kept, index => kept[index]!.offset - base))
-  }
-  sql.markCompacted.run(0, topic.id, partition)
-}
-
-/** Within a transaction: deletes whole batches that retention no longer wants; the newest one always stays. */
+/**
+ * Within a transaction that appended: deletes whole batches that retention no longer wants, oldest first. The newest one
+ * always stays. Time is that of the append: records of long ago that are written today are kept from today on.
+ */
 export function expire(connection: FileConnection, topic: TopicRow, partition: number): void {
-  const { retentionTime, retentionBytes } = connection.options
-  if (retentionTime === undefined && retentionBytes === undefined) return
-  const { sql, environment } = connection
-  const oldest = retentionTime === undefined ? -Infinity : environment.now() - retentionTime
-  const batches = sql.ages.all(topic.id, partition) as { id: number; last: number; newest: number; size: number }[]
-  let bytes = batches.reduce((sum, batch) => sum + batch.size, 0)
+  const { sql, environment, settings } = connection
+  const maxBytes = topic.retention_bytes ?? settings.retentionBytes
+  const oldest = environment.now() - (topic.retention_time ?? settings.retentionTime)
+  if (maxBytes === Infinity && oldest === -Infinity) return
+  let { bytes } = connection.ends(topic, partition)
+  // One row more than may go shows whether the last of them is the newest.
+  const rows = sql.oldest.all(topic.id, partition, most + 1) as {
+    id: number
+    last: number
+    written: number
+    size: number
+  }[]
   let start: number | undefined
-  for (const batch of batches.slice(0, -1)) {
-    if (batch.newest >= oldest && (retentionBytes === undefined || bytes <= retentionBytes)) break
-    sql.dropBatch.run(batch.id)
-    bytes -= batch.size
-    start = batch.last + 1
+  let dropped = 0
+  for (const row of rows.slice(0, -1)) {
+    if (row.written >= oldest && bytes <= maxBytes) break
+    sql.dropBatch.run(row.id)
+    bytes -= row.size
+    dropped += row.size
+    start = row.last + 1
   }
-  if (start !== undefined) sql.moveStart.run(start, topic.id, partition)
+  if (start !== undefined) sql.moveStart.run(topic.id, partition, start, dropped)
 }

@@ -6,72 +6,103 @@ export const schemaVersion = 1
 /** Marks the file as ours (`PRAGMA application_id`): 'tide'. */
 export const applicationId = 0x74696465
 
+/**
+ * - `topic`: ids are never used again, so that nobody mistakes a topic for a later one of its name.
+ * - `partition_state`: `start` is the first offset that is kept, `next` the one to give; below `clean` it is compacted,
+ *   `dirty` bytes are behind that, `bytes` in all.
+ * - `batch`: records of one partition; `newest` is the latest record time, `written` when it was appended (wall clock, ms).
+ * - `member`, `holding`: who is in a group, and who holds which unit. `topics` is the sorted list of topic ids, as JSON.
+ * - `consumer_group`: `version` counts changes of members and holdings.
+ */
 export const tables = `
   CREATE TABLE IF NOT EXISTS topic (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL, compacted INTEGER NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+    compacted INTEGER NOT NULL, retention_time REAL, retention_bytes REAL
   );
-  CREATE TABLE IF NOT EXISTS part (
+  CREATE TABLE IF NOT EXISTS partition_state (
     topic INTEGER NOT NULL, partition INTEGER NOT NULL, start INTEGER NOT NULL, next INTEGER NOT NULL,
-    compacted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (topic, partition)
+    bytes INTEGER NOT NULL, clean INTEGER NOT NULL, dirty INTEGER NOT NULL, PRIMARY KEY (topic, partition)
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS batch (
     id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, partition INTEGER NOT NULL, base INTEGER NOT NULL,
-    last INTEGER NOT NULL, newest REAL NOT NULL, data BLOB NOT NULL
+    last INTEGER NOT NULL, newest REAL NOT NULL, written REAL NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL
   );
   CREATE UNIQUE INDEX IF NOT EXISTS batch_place ON batch (topic, partition, base);
-  CREATE TABLE IF NOT EXISTS grp (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS consumer_group (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS member (
-    grp TEXT NOT NULL, id TEXT NOT NULL, session REAL NOT NULL, beat REAL NOT NULL, PRIMARY KEY (grp, id)
+    consumer_group TEXT NOT NULL, id TEXT NOT NULL, topics TEXT NOT NULL, session REAL NOT NULL, beat REAL NOT NULL,
+    PRIMARY KEY (consumer_group, id)
   ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS owned (
-    grp TEXT NOT NULL, unit INTEGER NOT NULL, member TEXT, wished REAL, PRIMARY KEY (grp, unit)
+  CREATE TABLE IF NOT EXISTS holding (
+    consumer_group TEXT NOT NULL, topics TEXT NOT NULL, unit INTEGER NOT NULL, member TEXT,
+    PRIMARY KEY (consumer_group, topics, unit)
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS committed (
-    grp TEXT NOT NULL, topic INTEGER NOT NULL, partition INTEGER NOT NULL, position TEXT NOT NULL,
-    PRIMARY KEY (grp, topic, partition)
+    consumer_group TEXT NOT NULL, topic INTEGER NOT NULL, partition INTEGER NOT NULL, position TEXT NOT NULL,
+    PRIMARY KEY (consumer_group, topic, partition)
   ) WITHOUT ROWID;
 `
 
 const statements = {
-  topic: 'SELECT id, name, partitions, compacted FROM topic WHERE name = ?',
-  topics: 'SELECT name FROM topic ORDER BY name',
-  addTopic: 'INSERT INTO topic (name, partitions, compacted) VALUES (?, ?, ?)',
+  begin: 'BEGIN',
+  beginWriting: 'BEGIN IMMEDIATE',
+  commit: 'COMMIT',
+  rollback: 'ROLLBACK',
+  dataVersion: 'PRAGMA data_version',
+
+  topic: 'SELECT * FROM topic WHERE name = ?',
+  topics: 'SELECT id, name FROM topic ORDER BY name',
+  addTopic: 'INSERT INTO topic (name, partitions, compacted, retention_time, retention_bytes) VALUES (?, ?, ?, ?, ?)',
   dropTopic: 'DELETE FROM topic WHERE id = ?',
-  dropParts: 'DELETE FROM part WHERE topic = ?',
-  dropBatches: 'DELETE FROM batch WHERE topic = ?',
+  // Batches are deleted bit by bit after their topic; until then its partitions are still listed.
+  orphans: 'SELECT DISTINCT topic FROM partition_state WHERE topic NOT IN (SELECT id FROM topic)',
+  dropBatches: 'DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE topic = ? LIMIT ?)',
+  dropPartitions: 'DELETE FROM partition_state WHERE topic = ?',
   dropCommitted: 'DELETE FROM committed WHERE topic = ?',
-  addPart: 'INSERT INTO part (topic, partition, start, next) VALUES (?, ?, 0, 0)',
-  part: 'SELECT start, next, compacted FROM part WHERE topic = ? AND partition = ?',
-  advance: 'UPDATE part SET next = ? WHERE topic = ? AND partition = ?',
-  moveStart: 'UPDATE part SET start = ? WHERE topic = ? AND partition = ?',
-  markCompacted: 'UPDATE part SET compacted = ? WHERE topic = ? AND partition = ?',
-  append: 'INSERT INTO batch (topic, partition, base, last, newest, data) VALUES (?, ?, ?, ?, ?, ?)',
+
+  addPartition: 'INSERT INTO partition_state VALUES (?, ?, 0, 0, 0, 0, 0)',
+  ends: `SELECT start, next, bytes, clean, dirty FROM partition_state WHERE topic = ?1 AND partition = ?2`,
+  allEnds: 'SELECT partition, start, next FROM partition_state WHERE topic = ?',
+  advance: `UPDATE partition_state SET next = ?3, bytes = bytes + ?4, dirty = dirty + ?4 WHERE topic = ?1 AND partition = ?2`,
+  moveStart: `UPDATE partition_state SET start = ?3, bytes = bytes - ?4 WHERE topic = ?1 AND partition = ?2`,
+  recount: `UPDATE partition_state SET clean = max(clean, ?3),
+    bytes = (SELECT coalesce(sum(size), 0) FROM batch WHERE topic = ?1 AND partition = ?2),
+    dirty = (SELECT coalesce(sum(size), 0) FROM batch WHERE topic = ?1 AND partition = ?2 AND base >= max(clean, ?3))
+    WHERE topic = ?1 AND partition = ?2`,
+
+  append:
+    'INSERT INTO batch (topic, partition, base, last, newest, written, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   // The batch that holds the offset, and those behind it.
-  read: `SELECT base, last, data FROM batch WHERE topic = ?1 AND partition = ?2
-         AND base >= coalesce((SELECT max(base) FROM batch WHERE topic = ?1 AND partition = ?2 AND base <= ?3), 0)
-         AND last >= ?3 ORDER BY base LIMIT ?4`,
-  firstSince: 'SELECT base, data FROM batch WHERE topic = ? AND partition = ? AND newest >= ? ORDER BY base LIMIT 1',
-  ages: 'SELECT id, last, newest, length(data) AS size FROM batch WHERE topic = ? AND partition = ? ORDER BY base',
+  read: `SELECT id, base, last, newest, written, size, data FROM batch WHERE topic = ?1 AND partition = ?2
+    AND base >= coalesce((SELECT max(base) FROM batch WHERE topic = ?1 AND partition = ?2 AND base <= ?3), 0) AND last >= ?3
+    ORDER BY base`,
+  firstSince: `SELECT base, data FROM batch WHERE topic = ?1 AND partition = ?2 AND newest >= ?3 ORDER BY base LIMIT 1`,
+  oldest: `SELECT id, last, written, size FROM batch WHERE topic = ?1 AND partition = ?2 ORDER BY base LIMIT ?3`,
   dropBatch: 'DELETE FROM batch WHERE id = ?',
-  dropBefore: 'DELETE FROM batch WHERE topic = ? AND partition = ? AND base < ?',
-  group: 'SELECT version FROM grp WHERE name = ?',
-  touch: 'INSERT INTO grp VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET version = version + 1',
-  members: 'SELECT id, session, beat FROM member WHERE grp = ? ORDER BY id',
-  beat: 'INSERT INTO member VALUES (?, ?, ?, ?) ON CONFLICT (grp, id) DO UPDATE SET beat = excluded.beat',
-  leave: 'DELETE FROM member WHERE grp = ? AND id = ?',
-  units: 'SELECT unit, member, wished FROM owned WHERE grp = ? ORDER BY unit',
-  addUnit: 'INSERT OR IGNORE INTO owned VALUES (?, ?, NULL, NULL)',
-  own: 'UPDATE owned SET member = ?, wished = NULL WHERE grp = ? AND unit = ?',
-  wish: 'UPDATE owned SET wished = ? WHERE grp = ? AND unit = ?',
-  free: 'UPDATE owned SET member = NULL, wished = NULL WHERE grp = ? AND unit = ? AND member = ?',
-  freeAll: 'UPDATE owned SET member = NULL, wished = NULL WHERE grp = ? AND member = ?',
-  owner: 'SELECT member FROM owned WHERE grp = ? AND unit = ?',
-  commit: `INSERT INTO committed VALUES (?, ?, ?, ?) ON CONFLICT (grp, topic, partition) DO UPDATE SET position = excluded.position`,
-  committed: 'SELECT position FROM committed WHERE grp = ? AND topic = ? AND partition = ?'
+
+  group: 'SELECT version FROM consumer_group WHERE name = ?',
+  touch: 'INSERT INTO consumer_group VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET version = version + 1',
+  allMembers: 'SELECT consumer_group, id, topics FROM member',
+  members: 'SELECT id, topics, session, beat FROM member WHERE consumer_group = ? ORDER BY id',
+  join: 'INSERT INTO member (consumer_group, id, topics, session, beat) VALUES (?, ?, ?, ?, ?)',
+  beat: 'UPDATE member SET beat = ?3 WHERE consumer_group = ?1 AND id = ?2',
+  leave: 'DELETE FROM member WHERE consumer_group = ? AND id = ?',
+  holdings: 'SELECT unit, member FROM holding WHERE consumer_group = ? AND topics = ? ORDER BY unit',
+  addHolding: 'INSERT OR IGNORE INTO holding VALUES (?, ?, ?, NULL)',
+  dropHoldings: 'DELETE FROM holding WHERE consumer_group = ? AND topics = ?',
+  take: 'UPDATE holding SET member = ?4 WHERE consumer_group = ?1 AND topics = ?2 AND unit = ?3',
+  free: 'UPDATE holding SET member = NULL WHERE consumer_group = ?1 AND topics = ?2 AND unit = ?3 AND member = ?4',
+  freeAll: 'UPDATE holding SET member = NULL WHERE consumer_group = ? AND member = ?',
+  holder: 'SELECT member FROM holding WHERE consumer_group = ? AND topics = ? AND unit = ?',
+
+  store: `INSERT INTO committed VALUES (?, ?, ?, ?)
+    ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET position = excluded.position`,
+  committed: 'SELECT position FROM committed WHERE consumer_group = ? AND topic = ? AND partition = ?'
 } as const
 
 export type Statements = { readonly [Name in keyof typeof statements]: StatementSync }
 
+/** Once per connection: parsing SQL costs more than running it. */
 export function prepare(database: DatabaseSync): Statements {
   const prepared: Record<string, StatementSync> = {}
   for (const [name, sql] of Object.entries(statements)) prepared[name] = database.prepare(sql)

@@ -1,4 +1,5 @@
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+// By namespace: an import of a name that Node 22.13 does not have yet (zstd) would not link there.
+import * as zlib from 'node:zlib'
 import { view } from '../../core/codec.ts'
 import { messageOf, StreamError } from '../../core/errors.ts'
 import type { KafkaModule } from './client.ts'
@@ -40,9 +41,9 @@ export function codecFinder(module: KafkaModule | undefined): FindCodec {
 
 async function findCodec(compression: number, module: KafkaModule | undefined): Promise<Codec | undefined> {
   if (compression === 0) return undefined
-  if (compression === 1) return { compress: bytes => gzipSync(bytes), decompress: bytes => gunzipSync(bytes) }
-  if (compression === 4 && typeof zstdCompressSync === 'function')
-    return { compress: bytes => zstdCompressSync(bytes), decompress: bytes => zstdDecompressSync(bytes) }
+  if (compression === 1) return { compress: bytes => zlib.gzipSync(bytes), decompress: bytes => zlib.gunzipSync(bytes) }
+  if (compression === 4 && typeof zlib.zstdCompressSync === 'function')
+    return { compress: bytes => zlib.zstdCompressSync(bytes), decompress: bytes => zlib.zstdDecompressSync(bytes) }
   const codec = registered(compression, module) ?? (await installed(compression))
   return {
     compress: async bytes => view(await codec.compress({ buffer: bytes })),

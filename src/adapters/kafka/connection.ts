@@ -30,6 +30,7 @@ export class Connection {
   readonly #coordinators = new Map<string, VendorBroker>()
   #index: { readonly of: VendorMetadata | null; readonly leaders: ReadonlyMap<string, readonly number[]> } = noIndex
   #refreshed = -Infinity
+  #connecting: Promise<void> | undefined
   #closed = false
 
   constructor(kafka: KafkaClient, environment: Environment) {
@@ -40,7 +41,11 @@ export class Connection {
   /** Opens a socket when there is none. */
   async connect(): Promise<void> {
     this.#refuseClosed()
-    if (!this.#cluster.isConnected()) await this.#cluster.connect()
+    // Two at once would replace each other's seed broker while it is connecting.
+    if (!this.#cluster.isConnected()) {
+      this.#connecting ??= this.#cluster.connect().finally(() => (this.#connecting = undefined))
+      await this.#connecting
+    }
     this.#refuseClosed()
   }
 

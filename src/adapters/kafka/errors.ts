@@ -139,6 +139,8 @@ export function classify(error: unknown): Classified {
   for (const part of chain(error)) {
     const known = otherErrors[String(part['name'])]
     if (known) return known
+    // kafkajs throws a bare Error for a broker object that has lost, or not yet made, its connection.
+    if (part['message'] === 'Broker not connected') return { code: 'connection', retryable: true }
   }
   return { code: 'internal', retryable: false }
 }
