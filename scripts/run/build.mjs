@@ -1,10 +1,11 @@
 /** Compiles `src/` to `dist/`. */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { finished, path, startTool } from './process.mjs'
 
+const cache = path('node_modules/.cache/tidemark')
 /** Says from which sources the build in `dist/` was made. Not in `dist/`, which is published. */
-const stamp = path('node_modules/.cache/tidemark/build.json')
+const stamp = join(cache, 'build.json')
 
 /** Does nothing when `dist/` is of the present sources. A failed build leaves the last good one as it is. */
 export async function build({ always = false } = {}) {
@@ -14,8 +15,9 @@ export async function build({ always = false } = {}) {
   ])
   if (!always && sources === read(stamp) && read(path('dist/index.js')) !== undefined) return
   const started = Date.now()
+  mkdirSync(cache, { recursive: true })
   // Beside it first: a program that runs from `dist/` must not meet half of it.
-  const next = path(`dist.${process.pid}`)
+  const next = join(cache, `dist.${process.pid}`)
   try {
     const args = ['-p', path('tsconfig.build.json'), '--outDir', next, '--noEmitOnError']
     await finished(startTool('typescript', 'tsc', args, { stdio: 'inherit' }))
@@ -23,7 +25,6 @@ export async function build({ always = false } = {}) {
   } finally {
     rmSync(next, { recursive: true, force: true })
   }
-  mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, sources)
   console.error(`built dist/ in ${((Date.now() - started) / 1000).toFixed(1)} s`)
 }

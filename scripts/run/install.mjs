@@ -6,7 +6,7 @@ import { Failed, finished, ownNode, path, start } from './process.mjs'
 export async function install() {
   const before = missing()
   if (before !== undefined) {
-    await npm(`installing packages (${before})`, ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+    await npm(`installing packages (${before})`, ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'])
     const after = missing()
     if (after !== undefined) throw new Error(`'npm ci' ended well, but ${after}`)
   }
@@ -19,7 +19,7 @@ function missing() {
   if (!installed) return 'there is no node_modules yet'
   for (const [place, wanted] of Object.entries(packagesOf('package-lock.json') ?? {})) {
     // Those for other systems are never there.
-    if (place === '' || wanted.optional || wanted.devOptional) continue
+    if (place === '' || wanted.optional) continue
     const found = installed[place]?.version
     if (found !== wanted.version) return `${place} is ${found ?? 'missing'}, should be ${wanted.version}`
   }
@@ -32,7 +32,7 @@ function packagesOf(lockFile) {
     return JSON.parse(readFileSync(path(lockFile), 'utf8')).packages
   } catch (error) {
     if (error.code === 'ENOENT') return undefined
-    throw new Error(`${lockFile} cannot be read: ${error.message}`)
+    throw new Error(`${lockFile} cannot be read: ${error.message}`, { cause: error })
   }
 }
 

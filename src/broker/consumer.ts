@@ -1,6 +1,5 @@
 import { diagnose } from '../core/diagnostics.ts'
 import { sleep, type Environment } from '../core/environment.ts'
-import { StreamError } from '../core/errors.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import { decodeStamp } from '../core/stamp.ts'
 import type { LogReader, LogReaderOptions, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'

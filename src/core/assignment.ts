@@ -28,7 +28,7 @@ export function assign<Member>(
   let next = 0
   for (let unit = 0; unit < units; unit++) {
     if (target[unit] !== undefined) continue
-    while (room.get(members[next]!)! === 0) next++
+    while (room.get(members[next]!) === 0) next++
     give(unit, members[next]!)
   }
   return target

@@ -2,10 +2,14 @@ import type { Import, SourceFile } from './source-file.ts'
 
 /**
  * Who may import whom: the table of the architecture as data. A layer is a folder of `src/` or the files named; it may
- * always import itself. `adapters/*` stands for each folder there, which may import itself and no other adapter.
+ * always import itself. `adapters/*` stands for each folder there, which may import itself and no other adapter. Of
+ * `typesOf`, only types.
  */
 export const layers: Readonly<
-  Record<string, { readonly files?: readonly string[]; readonly mayImport: readonly string[] }>
+  Record<
+    string,
+    { readonly files?: readonly string[]; readonly mayImport: readonly string[]; readonly typesOf?: readonly string[] }
+  >
 > = {
   core: { mayImport: [] },
   spec: { mayImport: ['core'] },
@@ -22,7 +26,7 @@ export const layers: Readonly<
     files: ['src/connect.ts', 'src/client.ts', 'src/admin.ts'],
     mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/index']
   },
-  sqlite: { files: ['src/sqlite.ts'], mayImport: ['core', 'exactly-once', 'pipeline'] },
+  sqlite: { files: ['src/sqlite.ts'], mayImport: ['core', 'exactly-once'], typesOf: ['pipeline'] },
   testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/memory'] },
   cli: { mayImport: ['index'] },
   index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'connect'] }

@@ -110,15 +110,16 @@ const withWorker = (world: World, index: number, worker: Worker): World => ({
 
 /** Workers are alike, and an answer that nobody waits for is none: worlds that differ in no more than that are one. */
 export function canonical(world: World): World {
-  const network = world.network.map(append => (append.awaited && !stillWaits(world.workers[append.worker]!, append) ? { ...append, awaited: false } : append))
   const [left, right] = world.workers
+  const swap = JSON.stringify(left) > JSON.stringify(right)
+  if (!swap && world.network.length === 0) return world
   // A late copy of a request does what the other late copy does.
-  const sorted = (appends: readonly Append[]): readonly Append[] => {
-    const keys = appends.map(append => JSON.stringify(append.awaited ? append : { ...append, worker: 0 }))
-    return [...new Set(keys)].sort().map(key => JSON.parse(key) as Append)
-  }
-  if (JSON.stringify(left) <= JSON.stringify(right)) return { ...world, network: sorted(network) }
-  return { ...world, workers: [right, left], network: sorted(network.map(append => ({ ...append, worker: 1 - append.worker }))) }
+  const copies = world.network.map(append => {
+    const awaited = append.awaited && stillWaits(world.workers[append.worker]!, append)
+    return JSON.stringify({ ...append, awaited, worker: awaited ? (swap ? 1 - append.worker : append.worker) : 0 })
+  })
+  const network = [...new Set(copies)].sort().map(copy => JSON.parse(copy) as Append)
+  return { ...world, network, workers: swap ? [right, left] : [left, right] }
 }
 
 /** Feeds an event to the production reducer and carries its effects out. */

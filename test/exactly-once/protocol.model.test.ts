@@ -10,7 +10,8 @@ function check(changes: Partial<Rules>): Explored {
 
 describe('the commit protocol, every interleaving of two workers', () => {
   it.each<[string, Partial<Rules>]>([
-    ['an embedded store with a relay', {}],
+    ['an embedded store with a relay', { epochs: 2 }],
+    ['an embedded store, more owners', { epochs: 3, tokens: 2, repeats: 0 }],
     ['a broker that commits outputs and changelog in one transaction', { store: 'renewed', epochs: 4 }],
     // H3, B1: the number alone fences already, the epoch makes the loser notice early.
     ['a store that compares the commit number only', { takes: (world, { commit }) => commit === world.rows.length + 1 }]

@@ -87,6 +87,7 @@ test('numbers are promoted, strings and bytes read as each other', async () => {
   expect(await read('float', 'double', 0.5)).toBe(0.5)
   expect(await read('string', 'bytes', 'é')).toEqual(Buffer.from('é'))
   expect(await read('bytes', 'string', Buffer.from('é'))).toBe('é')
+  await failure('bad-record', () => read('bytes', 'string', Buffer.from([0xc3])))
   expect(await read('int', ['null', 'long'], 3)).toBe(3n)
   expect(await read(['null', 'int'], ['null', 'string', 'long'], 3)).toBe(3n)
   await failure('bad-schema', () => read('long', 'int', 3n))

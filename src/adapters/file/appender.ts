@@ -139,7 +139,7 @@ export class Appender {
       offset += count
       bytes += data.length
     }
-    sql.advance.run(topic.id, partition, offset, bytes)
+    sql.advance.run(offset, bytes, bytes, topic.id, partition)
     expire(connection, topic, partition)
     if (topic.compacted) this.#compactor.consider(topic, partition)
     return next

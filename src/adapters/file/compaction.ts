@@ -1,6 +1,7 @@
 import type { Timer } from '../../core/environment.ts'
 import type { RawRecord } from '../../core/record.ts'
 import type { Ends, FileConnection, TopicRow } from './client.ts'
+import { readFrom, type BatchRow } from './schema.ts'
 import { encodeBatch, StoredBatch, storedSize } from './records.ts'
 
 /** Bytes that one step reads or rewrites, about: between two steps the process does other work, and others write. */
@@ -8,16 +9,6 @@ const stepBytes = 2 * 1024 * 1024
 
 /** Bytes of keys that are held at once, about: more are compacted in several rounds. */
 const keyBytes = 64 * 1024 * 1024
-
-interface BatchRow {
-  readonly id: number
-  readonly base: number
-  readonly last: number
-  readonly newest: number
-  readonly written: number
-  readonly size: number
-  readonly data: Uint8Array
-}
 
 interface Place {
   readonly topic: TopicRow
@@ -87,7 +78,7 @@ export class Compactor {
     if (this.#closed) return false
     return connection.transaction(
       () => {
-        connection.sql.recount.run(topic.id, partition, end)
+        this.#recount(topic, partition, end)
         return this.#isDue(connection.ends(topic, partition))
       },
       { durable: false }
@@ -146,12 +137,19 @@ export class Compactor {
     return next
   }
 
+  #recount(topic: TopicRow, partition: number, end: number): void {
+    const { sql } = this.#connection
+    const bytesFrom = (offset: number): number =>
+      (sql.bytesFrom.get(topic.id, partition, offset) as { bytes: number }).bytes
+    const clean = Math.max(end, this.#connection.ends(topic, partition).clean)
+    sql.recount.run(clean, bytesFrom(0), bytesFrom(clean), topic.id, partition)
+  }
+
   /** Batches from an offset on that are in front of `end`: about a step, at least one. */
   #batches(topic: TopicRow, partition: number, from: number, end: number): BatchRow[] {
     const rows: BatchRow[] = []
     let bytes = 0
-    for (const row of this.#connection.sql.read.iterate(topic.id, partition, from) as Iterable<unknown>) {
-      const batch = row as BatchRow
+    for (const batch of readFrom(this.#connection.sql, topic.id, partition, from)) {
       if (batch.base >= end || (rows.length > 0 && bytes + batch.size > stepBytes)) break
       if (batch.last - (rows[0] ?? batch).base > 0xffffffff) break
       rows.push(batch)

@@ -3,12 +3,7 @@ import type { StartAt, TopicPartition } from '../../spec/index.ts'
 import type { FileConnection, TopicRow } from './client.ts'
 import { fileError } from './errors.ts'
 import { StoredBatch } from './records.ts'
-
-interface Row {
-  readonly base: number
-  readonly last: number
-  readonly data: Uint8Array
-}
+import { readFrom, type BatchRow } from './schema.ts'
 
 export interface CursorRead {
   readonly records: readonly RawRecord[]
@@ -61,8 +56,8 @@ export class Cursor implements TopicPartition {
     if (this.#next >= end) return { records, bytes: 0, behind: 0 }
     let bytes = this.#readBatch(maxBytes, records)
     if (!this.#batch) {
-      const rows = this.#connection.sql.read.iterate(this.#row.id, this.partition, this.#next)
-      for (const { base, last, data } of rows as Iterable<unknown> as Iterable<Row>) {
+      const rows = readFrom(this.#connection.sql, this.#row.id, this.partition, this.#next)
+      for (const { base, last, data } of rows) {
         this.#batch = new StoredBatch(data, base, last)
         bytes += this.#readBatch(maxBytes - bytes, records)
         if (this.#batch) break
@@ -97,7 +92,9 @@ export class Cursor implements TopicPartition {
 
   /** The first record of that time or later. */
   #since(time: number): number | undefined {
-    const row = this.#connection.sql.firstSince.get(this.#row.id, this.partition, time) as Row | undefined
+    const row = this.#connection.sql.firstSince.get(this.#row.id, this.partition, time) as
+      | Pick<BatchRow, 'base' | 'data'>
+      | undefined
     if (!row) return undefined
     const records: RawRecord[] = []
     new StoredBatch(row.data, row.base, row.base).read(0, Infinity, records)

@@ -82,7 +82,7 @@ export class GroupMember {
     return this.#connection.transaction(
       () => {
         for (const unit of released) sql.free.run(this.#group, this.#key, unit, this.id)
-        const { changes } = sql.beat.run(this.#group, this.id, environment.now())
+        const { changes } = sql.beat.run(environment.now(), this.#group, this.id)
         if (this.#putOutSilent() || released.length > 0) sql.touch.run(this.#group)
         return changes === 0 ? undefined : this.#share()
       },
@@ -141,7 +141,7 @@ export class GroupMember {
     const unwanted = new Set<number>()
     for (const [index, { unit, member }] of rows.entries()) {
       const isMine = target[index] === this.id
-      if (isMine && member === null) sql.take.run(this.#group, this.#key, unit, this.id)
+      if (isMine && member === null) sql.take.run(this.id, this.#group, this.#key, unit)
       if (member === this.id || (isMine && member === null)) held.add(unit)
       if (member === this.id && !isMine) unwanted.add(unit)
     }
@@ -161,7 +161,7 @@ export class GroupMember {
     for (const { id, topics, session, beat } of this.#members()) {
       if (id === this.id) continue
       // The clock was set back: the session counts from now on.
-      if (beat > now) sql.beat.run(this.#group, id, now)
+      if (beat > now) sql.beat.run(now, this.#group, id)
       if (beat + session >= now || monotonic < this.#graceUntil) continue
       this.#remove(id, topics)
       found = true

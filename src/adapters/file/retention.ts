@@ -29,5 +29,5 @@ export function expire(connection: FileConnection, topic: TopicRow, partition: n
     dropped += row.size
     start = row.last + 1
   }
-  if (start !== undefined) sql.moveStart.run(topic.id, partition, start, dropped)
+  if (start !== undefined) sql.moveStart.run(start, dropped, topic.id, partition)
 }

@@ -43,6 +43,7 @@ export const tables = `
   ) WITHOUT ROWID;
 `
 
+// No numbered parameters (`?1`): Node 22.13 does not bind them by their place.
 const statements = {
   begin: 'BEGIN',
   beginWriting: 'BEGIN IMMEDIATE',
@@ -61,23 +62,22 @@ const statements = {
   dropCommitted: 'DELETE FROM committed WHERE topic = ?',
 
   addPartition: 'INSERT INTO partition_state VALUES (?, ?, 0, 0, 0, 0, 0)',
-  ends: `SELECT start, next, bytes, clean, dirty FROM partition_state WHERE topic = ?1 AND partition = ?2`,
+  ends: 'SELECT start, next, bytes, clean, dirty FROM partition_state WHERE topic = ? AND partition = ?',
   allEnds: 'SELECT partition, start, next FROM partition_state WHERE topic = ?',
-  advance: `UPDATE partition_state SET next = ?3, bytes = bytes + ?4, dirty = dirty + ?4 WHERE topic = ?1 AND partition = ?2`,
-  moveStart: `UPDATE partition_state SET start = ?3, bytes = bytes - ?4 WHERE topic = ?1 AND partition = ?2`,
-  recount: `UPDATE partition_state SET clean = max(clean, ?3),
-    bytes = (SELECT coalesce(sum(size), 0) FROM batch WHERE topic = ?1 AND partition = ?2),
-    dirty = (SELECT coalesce(sum(size), 0) FROM batch WHERE topic = ?1 AND partition = ?2 AND base >= max(clean, ?3))
-    WHERE topic = ?1 AND partition = ?2`,
+  advance: `UPDATE partition_state SET next = ?, bytes = bytes + ?, dirty = dirty + ?
+    WHERE topic = ? AND partition = ?`,
+  moveStart: 'UPDATE partition_state SET start = ?, bytes = bytes - ? WHERE topic = ? AND partition = ?',
+  recount: 'UPDATE partition_state SET clean = ?, bytes = ?, dirty = ? WHERE topic = ? AND partition = ?',
+  bytesFrom: 'SELECT coalesce(sum(size), 0) AS bytes FROM batch WHERE topic = ? AND partition = ? AND base >= ?',
 
   append:
     'INSERT INTO batch (topic, partition, base, last, newest, written, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   // The batch that holds the offset, and those behind it.
-  read: `SELECT id, base, last, newest, written, size, data FROM batch WHERE topic = ?1 AND partition = ?2
-    AND base >= coalesce((SELECT max(base) FROM batch WHERE topic = ?1 AND partition = ?2 AND base <= ?3), 0) AND last >= ?3
+  read: `SELECT id, base, last, newest, written, size, data FROM batch WHERE topic = ? AND partition = ?
+    AND base >= coalesce((SELECT max(base) FROM batch WHERE topic = ? AND partition = ? AND base <= ?), 0) AND last >= ?
     ORDER BY base`,
-  firstSince: `SELECT base, data FROM batch WHERE topic = ?1 AND partition = ?2 AND newest >= ?3 ORDER BY base LIMIT 1`,
-  oldest: `SELECT id, last, written, size FROM batch WHERE topic = ?1 AND partition = ?2 ORDER BY base LIMIT ?3`,
+  firstSince: 'SELECT base, data FROM batch WHERE topic = ? AND partition = ? AND newest >= ? ORDER BY base LIMIT 1',
+  oldest: 'SELECT id, last, written, size FROM batch WHERE topic = ? AND partition = ? ORDER BY base LIMIT ?',
   dropBatch: 'DELETE FROM batch WHERE id = ?',
 
   group: 'SELECT version FROM consumer_group WHERE name = ?',
@@ -85,13 +85,13 @@ const statements = {
   allMembers: 'SELECT consumer_group, id, topics FROM member',
   members: 'SELECT id, topics, session, beat FROM member WHERE consumer_group = ? ORDER BY id',
   join: 'INSERT INTO member (consumer_group, id, topics, session, beat) VALUES (?, ?, ?, ?, ?)',
-  beat: 'UPDATE member SET beat = ?3 WHERE consumer_group = ?1 AND id = ?2',
+  beat: 'UPDATE member SET beat = ? WHERE consumer_group = ? AND id = ?',
   leave: 'DELETE FROM member WHERE consumer_group = ? AND id = ?',
   holdings: 'SELECT unit, member FROM holding WHERE consumer_group = ? AND topics = ? ORDER BY unit',
   addHolding: 'INSERT OR IGNORE INTO holding VALUES (?, ?, ?, NULL)',
   dropHoldings: 'DELETE FROM holding WHERE consumer_group = ? AND topics = ?',
-  take: 'UPDATE holding SET member = ?4 WHERE consumer_group = ?1 AND topics = ?2 AND unit = ?3',
-  free: 'UPDATE holding SET member = NULL WHERE consumer_group = ?1 AND topics = ?2 AND unit = ?3 AND member = ?4',
+  take: 'UPDATE holding SET member = ? WHERE consumer_group = ? AND topics = ? AND unit = ?',
+  free: 'UPDATE holding SET member = NULL WHERE consumer_group = ? AND topics = ? AND unit = ? AND member = ?',
   freeAll: 'UPDATE holding SET member = NULL WHERE consumer_group = ? AND member = ?',
   holder: 'SELECT member FROM holding WHERE consumer_group = ? AND topics = ? AND unit = ?',
 
@@ -107,4 +107,19 @@ export function prepare(database: DatabaseSync): Statements {
   const prepared: Record<string, StatementSync> = {}
   for (const [name, sql] of Object.entries(statements)) prepared[name] = database.prepare(sql)
   return prepared as Statements
+}
+
+export interface BatchRow {
+  readonly id: number
+  readonly base: number
+  readonly last: number
+  readonly newest: number
+  readonly written: number
+  readonly size: number
+  readonly data: Uint8Array
+}
+
+/** Batches of a partition from the one on that holds the offset; what is not taken is not read. */
+export function readFrom(sql: Statements, topic: number, partition: number, offset: number): Iterable<BatchRow> {
+  return sql.read.iterate(topic, partition, topic, partition, offset, offset) as Iterable<unknown> as Iterable<BatchRow>
 }

@@ -84,6 +84,7 @@ export interface VendorBroker {
   readonly nodeId: number | string | null
   readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
   readonly connectionPool: VendorConnectionPool
+  isConnected(): boolean
   metadata(topics: readonly string[]): Promise<VendorMetadata>
   listOffsets(request: {
     readonly isolationLevel: number

@@ -58,7 +58,7 @@ export class Connection {
     try {
       // A refresh that was already under way is shared by kafkajs, and may not have asked for all of these.
       for (let left = 3; left > 0; left--) {
-        await this.#cluster.refreshMetadata()
+        await this.#alone(() => this.#cluster.refreshMetadata())
         if (topics.every(topic => this.partitionCount(topic) > 0)) break
       }
     } catch (error) {
@@ -70,7 +70,7 @@ export class Connection {
 
   /** kafkajs asks for every topic it ever met, and fails for all when one is gone. */
   async #forgetMissing(topics: readonly string[]): Promise<void> {
-    const broker = await this.#cluster.brokerPool.findConnectedBroker()
+    const broker = await this.#alone(() => this.#cluster.brokerPool.findConnectedBroker())
     for (const topic of topics)
       try {
         await broker.metadata([topic])
@@ -84,7 +84,7 @@ export class Connection {
         })
       }
     this.#cluster.targetTopics = new Set(topics)
-    await this.#cluster.refreshMetadata()
+    await this.#alone(() => this.#cluster.refreshMetadata())
   }
 
   /** The next `loadTopics` asks the brokers again. */
@@ -104,13 +104,13 @@ export class Connection {
 
   async broker(nodeId: number): Promise<VendorBroker> {
     await this.connect()
-    return this.#cluster.findBroker({ nodeId })
+    return this.#find(nodeId)
   }
 
   /** Any connected broker, for questions that each can answer. */
   async anyBroker(): Promise<VendorBroker> {
     await this.connect()
-    return this.#cluster.brokerPool.findConnectedBroker()
+    return this.#alone(() => this.#cluster.brokerPool.findConnectedBroker())
   }
 
   /** All brokers of the cluster. */
@@ -124,7 +124,7 @@ export class Connection {
   /** The broker that takes orders to create and delete topics. */
   async controller(): Promise<VendorBroker> {
     await this.#needBrokers()
-    return this.#cluster.findControllerBroker()
+    return this.#alone(() => this.#cluster.findControllerBroker())
   }
 
   /**
@@ -160,7 +160,7 @@ export class Connection {
         `topic '${topic}' has ${this.partitionCount(topic)} partitions, there is no partition ${partition}`,
         { adapter: 'kafka' }
       )
-    return this.#cluster.findBroker({ nodeId })
+    return this.#find(nodeId)
   }
 
   /** The broker that keeps the group, or the transactions of the id. */
@@ -168,7 +168,7 @@ export class Connection {
     await this.#needBrokers()
     const key = `${kind} ${id}`
     const known = this.#coordinators.get(key)
-    if (known) return this.#cluster.findBroker({ nodeId: known.nodeId! })
+    if (known) return this.#find(known.nodeId!)
     const found = await this.#findCoordinator(kind === 'group' ? 0 : 1, id)
     this.#coordinators.set(key, found)
     return found
@@ -179,7 +179,7 @@ export class Connection {
     const started = this.#environment.monotonic()
     for (;;) {
       try {
-        return await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType })
+        return await this.#alone(() => this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType }))
       } catch (error) {
         if (this.#closed || !this.#cluster.isConnected() || classify(error).code !== 'connection') throw error
         if (this.#environment.monotonic() - started > longestElection) throw error
@@ -230,7 +230,7 @@ export class Connection {
 
   async #needBrokers(): Promise<void> {
     await this.connect()
-    if (this.#cluster.brokerPool.metadata === null) await this.#cluster.refreshMetadata()
+    if (this.#cluster.brokerPool.metadata === null) await this.#alone(() => this.#cluster.refreshMetadata())
   }
 
   #leaders(): ReadonlyMap<string, readonly number[]> {

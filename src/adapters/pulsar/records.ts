@@ -3,6 +3,7 @@ import { StreamError } from '../../core/errors.ts'
 import { type Headers, noHeaders, type OutgoingRecord, type RawRecord } from '../../core/record.ts'
 import { stampHeader } from '../../core/stamp.ts'
 import { maxPayload } from './capabilities.ts'
+import { frameOf, maxFrame } from './frames.ts'
 import { positionOf } from './positions.ts'
 import type { IncomingMessage, OutgoingMessage } from './transport.ts'
 
@@ -20,11 +21,7 @@ const names = {
 export function toMessage(record: OutgoingRecord, sequence: number | undefined): OutgoingMessage {
   const { key, value, headers, stamp, timestamp } = record
   if (value !== null && value.byteLength > maxPayload)
-    throw new StreamError(
-      'too-large',
-      `a record for '${record.topic}' has a value of ${value.byteLength} bytes, the most for Pulsar is ${maxPayload}: store it elsewhere and send where`,
-      { adapter: 'pulsar' }
-    )
+    throw tooLarge(record.topic, `a value of ${value.byteLength} bytes, the most for Pulsar is ${maxPayload}`)
   const properties: Record<string, string> = {}
   for (const name in headers) properties[name] = headerValue(record.topic, name, headers[name]!)
   if (stamp !== undefined) properties[names.stamp] = view(stamp).toString('base64url')
@@ -35,7 +32,22 @@ export function toMessage(record: OutgoingRecord, sequence: number | undefined):
     keyText = view(key).toString(text ? 'utf8' : 'base64')
     if (!text) properties[names.key] = 'base64'
   }
-  return { key: keyText, payload: value ?? noBytes, properties, eventTime: timestamp, sequence }
+  const message = { key: keyText, payload: value ?? noBytes, properties, eventTime: timestamp, sequence }
+  if (!surelyFits(record) && Buffer.byteLength(frameOf(message, '0000000000')) > maxFrame)
+    throw tooLarge(record.topic, 'a value, key and headers that do not fit into 1 MiB together, in base64')
+  return message
+}
+
+/** Most records are small: nothing is encoded just to be measured. */
+function surelyFits({ key, value, headers }: OutgoingRecord): boolean {
+  // The most that JSON makes of a byte is six characters.
+  let bytes = (value?.byteLength ?? 0) * 2 + (key?.byteLength ?? 0) * 6
+  for (const name in headers) bytes += (name.length * 3 + headers[name]!.byteLength) * 6
+  return bytes < maxFrame / 2
+}
+
+function tooLarge(topic: string, has: string): StreamError {
+  return new StreamError('too-large', `a record for '${topic}' has ${has}: store it elsewhere and send where`, { adapter: 'pulsar' })
 }
 
 export function toRecord(message: IncomingMessage): RawRecord {

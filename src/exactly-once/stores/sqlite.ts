@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { asStreamError, messageOf } from '../../core/errors.ts'
+import { asStreamError, messageOf, StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
@@ -9,7 +9,12 @@ import { decodeOutbox, encodeOutbox } from '../outbox.ts'
 import type { Lease } from '../leases.ts'
 import type { AppendOutcome, ClientStore, Commit, LastCommit, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
 
+/** Version of the tables; one version back is read. A table of its own, because the database may be the user's. */
+const version = 1
+
 const tables = `
+  CREATE TABLE IF NOT EXISTS tidemark_version (version INTEGER NOT NULL);
+  INSERT INTO tidemark_version SELECT ${version} WHERE NOT EXISTS (SELECT 1 FROM tidemark_version);
   CREATE TABLE IF NOT EXISTS tidemark_head (
     task TEXT PRIMARY KEY, epoch INTEGER NOT NULL, number INTEGER NOT NULL, token TEXT NOT NULL, head BLOB
   ) WITHOUT ROWID;
@@ -57,7 +62,9 @@ export class SqliteStore implements ClientStore {
       if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
       const database = new DatabaseSync(file, { timeout: 10_000 })
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
-      database.exec(tables)
+      database.exec(`BEGIN IMMEDIATE; ${tables} COMMIT;`)
+      const found = (database.prepare('SELECT version FROM tidemark_version').get() as { version: number }).version
+      if (found > version) throw new StreamError('corrupt', `it was written by a newer release (version ${found}, this one reads ${version})`)
       return new SqliteStore(file, database)
     } catch (error) {
       const damaged = /not a database|malformed/.test(messageOf(error))

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer'
+import { StreamError } from '../../core/errors.ts'
 import { toJson } from './canonical.ts'
 import { logicalOf, isDate, isWrapped } from './logical-type.ts'
 import { bigintLong } from './long.ts'
@@ -116,7 +118,17 @@ function wellFormedString(avsc: Avsc): AvscTypeClass {
     override _check(value: unknown, ...rest: readonly unknown[]): boolean {
       return super._check(typeof value === 'string' && !value.isWellFormed() ? undefined : value, ...rest)
     }
+    override _update(resolver: { _read: unknown }, writer: Overridden, options: object): void {
+      super._update(resolver, writer, options)
+      // Bytes are proven to be bytes, and nothing more.
+      if (writer.typeName === 'bytes') resolver._read = (tap: unknown) => textOf(writer._read(tap) as Buffer)
+    }
   }
+}
+
+function textOf(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new StreamError('bad-record', 'bytes that are read as a string are not UTF-8')
 }
 
 /** The package looks symbols up in a plain object, where `constructor` is found too. */
@@ -161,6 +173,7 @@ function unionType(
 interface Overridden extends AvscType {
   readonly types: readonly AvscType[]
   readonly _branchConstructor: (new (value: unknown) => object) | null
+  _read(tap: unknown): unknown
   _write(tap: unknown, value: unknown): void
   _check(value: unknown, ...rest: readonly unknown[]): boolean
   _update(resolver: object, writer: AvscType, options: object): void

@@ -91,7 +91,6 @@ export const durabilityCases: readonly ConformanceCase[] = [
     applies: all(transactions, log, durable),
     exclusive: true,
     async run(context) {
-      const adapter = await context.adapter()
       const topic = await context.topic()
       const old = await context.fencedProducer(topic)
       const successor = await context.fencedProducer(topic)
