@@ -82,6 +82,8 @@ describe('the rules', () => {
     expect(imports('src/adapters/kafka/client.ts', "import { loadPeer } from '../shared/load-peer.ts'")).toEqual([])
     expect(imports('src/adapters/index.ts', "import { kafka } from './kafka/index.ts'")).toHaveLength(1)
     expect(imports('src/adapters/index.ts', "import type { KafkaOptions } from './kafka/index.ts'")).toEqual([])
+    expect(imports('src/sqlite.ts', "import type { Run } from './pipeline/run.ts'")).toEqual([])
+    expect(imports('src/sqlite.ts', "import { run } from './pipeline/run.ts'")).toHaveLength(1)
     expect(imports('src/cli/top.ts', "import { Run } from '../pipeline/run.ts'")).toHaveLength(1)
     expect(imports('src/helpers.ts', '')).toHaveLength(1)
     for (const { mayImport } of Object.values(layers))

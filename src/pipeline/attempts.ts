@@ -44,7 +44,7 @@ export async function tryAgain(
 
 // The same bytes will not decode at the next attempt either.
 function isPoison(error: unknown): boolean {
-  return StreamError.is(error) && (error.code === 'bad-record' || error.code === 'too-large' || error.code === 'corrupt')
+  return StreamError.is(error) && (['bad-record', 'bad-schema', 'too-large', 'corrupt'].includes(error.code))
 }
 
 function stopped({ task, place, record }: Attempts, error: unknown, count: number): StreamError {

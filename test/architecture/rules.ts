@@ -35,6 +35,8 @@ export const layers: Readonly<
 /** Packages that users install when they need them: imported lazily, and only there. */
 export const vendors: Readonly<Record<string, string>> = {
   kafkajs: 'src/adapters/kafka/',
+  'pulsar-client': 'src/adapters/pulsar/',
+  ws: 'src/adapters/pulsar/',
   avsc: 'src/schema/avro/'
 }
 
@@ -70,17 +72,18 @@ export function brokenImports(file: SourceFile): string[] {
     return [
       `${file.path} belongs to no layer: move it into a folder of the table, or add its layer to test/architecture/rules.ts`
     ]
-  const mayImport = (layers[layer] ?? layers['adapters/*']!).mayImport
+  const { mayImport, typesOf = [] } = layers[layer] ?? layers['adapters/*']!
   return file.imports.flatMap(found => {
     const where = `${file.path}:${found.line}`
     if (found.target === undefined) return brokenPackage(where, file.path, found)
     const target = layerOf(found.target)
     const allowed =
       target === layer ||
+      (found.typeOnly && target !== undefined && typesOf.includes(target)) ||
       mayImport.some(name => name === target || (name === 'adapters/*' && target?.startsWith('adapters/')))
     if (!allowed)
       return [
-        `${where} imports ${found.target}, but '${layer}' may import ${mayImport.length > 0 ? mayImport.join(', ') : 'nothing of ours'}, not '${target}'`
+        `${where} imports ${found.target}, but '${layer}' may import ${[...mayImport, ...typesOf.map(name => `${name} (types)`)].join(', ') || 'nothing of ours'}, not '${target}'`
       ]
     const eager =
       layer === 'adapters/index' && target !== 'core' && target !== 'spec' && !found.typeOnly && !found.dynamic

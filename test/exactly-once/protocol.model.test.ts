@@ -12,6 +12,7 @@ describe('the commit protocol, every interleaving of two workers', () => {
   it.each<[string, Partial<Rules>]>([
     ['an embedded store with a relay', { epochs: 2 }],
     ['an embedded store, more owners', { epochs: 3, tokens: 2, repeats: 0 }],
+    ...(process.env['TIDEMARK_DEEP'] ? [['an embedded store, deep', {}] as [string, Partial<Rules>]] : []),
     ['a broker that commits outputs and changelog in one transaction', { store: 'renewed', epochs: 4 }],
     // H3, B1: the number alone fences already, the epoch makes the loser notice early.
     ['a store that compares the commit number only', { takes: (world, { commit }) => commit === world.rows.length + 1 }]
@@ -20,7 +21,7 @@ describe('the commit protocol, every interleaving of two workers', () => {
     expect(broken && `${broken}\n${trace.join('\n')}`).toBeUndefined()
     expect(goalReached).toBe(true)
     expect(states).toBeGreaterThan(1_000)
-  }, 20_000)
+  }, 120_000)
 })
 
 /** Protocols that look right. Each must be caught: one that passes means that the model is too weak. */

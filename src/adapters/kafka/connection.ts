@@ -30,7 +30,9 @@ export class Connection {
   readonly #coordinators = new Map<string, VendorBroker>()
   #index: { readonly of: VendorMetadata | null; readonly leaders: ReadonlyMap<string, readonly number[]> } = noIndex
   #refreshed = -Infinity
-  #connecting: Promise<void> | undefined
+  /** Brokers that have been asked something before. */
+  readonly #ready = new WeakSet<VendorBroker>()
+  #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
   constructor(kafka: KafkaClient, environment: Environment) {
@@ -41,12 +43,26 @@ export class Connection {
   /** Opens a socket when there is none. */
   async connect(): Promise<void> {
     this.#refuseClosed()
-    // Two at once would replace each other's seed broker while it is connecting.
-    if (!this.#cluster.isConnected()) {
-      this.#connecting ??= this.#cluster.connect().finally(() => (this.#connecting = undefined))
-      await this.#connecting
-    }
+    if (!this.#cluster.isConnected()) await this.#alone(() => this.#cluster.connect())
     this.#refuseClosed()
+  }
+
+  /**
+   * A broker of kafkajs counts as connected when its socket is, a moment before it can be asked: whoever comes in between
+   * fails with "Broker not connected". So what may open a socket is done one at a time.
+   */
+  #alone<Result>(act: () => Promise<Result>): Promise<Result> {
+    const acting = this.#last.then(act)
+    this.#last = acting.catch(() => undefined)
+    return acting
+  }
+
+  async #find(nodeId: number | string): Promise<VendorBroker> {
+    const known = this.#cluster.brokerPool.brokers[nodeId]
+    if (known && this.#ready.has(known) && known.isConnected()) return known
+    const broker = await this.#alone(() => this.#cluster.findBroker({ nodeId }))
+    this.#ready.add(broker)
+    return broker
   }
 
   /** Makes the metadata of these topics known. Rejects with `unknown-topic` naming one that is not there. */

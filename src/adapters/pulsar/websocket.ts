@@ -165,6 +165,8 @@ class WebSocketReader implements ReaderLink {
       message: data => this.#message(data),
       lost: error => this.#fail(error)
     })
+    // The first messages may have come with the handshake.
+    this.#acknowledge()
   }
 
   // A reader has no permits: the server sends as many as its queue is long, and one more for each acknowledgement.
@@ -188,6 +190,7 @@ class WebSocketReader implements ReaderLink {
   }
 
   #acknowledge(): void {
+    if (!this.#socket) return
     const ids = this.#unacknowledged.splice(0, this.#owed)
     this.#owed = 0
     if (ids.length > 0 && !this.#over) this.#socket?.sendAll(ids.map(acknowledgement))
