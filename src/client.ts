@@ -7,6 +7,7 @@ import type { Topic } from './core/topic.ts'
 import { Admin } from './admin.ts'
 import {
   defaultSettings,
+  ensureParked,
   openGroupReader,
   openStore,
   producerReports,
@@ -82,7 +83,11 @@ export class Client {
     const host = this.#host()
     const { environment } = host
     return new Consumer(
-      () => resolveTopic(host, topic),
+      async () => {
+        const bound = await resolveTopic(host, topic)
+        if (options.poison !== 'throw') await ensureParked(bound, environment)
+        return bound
+      },
       (bound, group) => openGroupReader(bound.adapter, environment, () => host.openStore(), group, bound.partitions),
       environment,
       options

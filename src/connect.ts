@@ -71,8 +71,10 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 async function openAdapter(name: string, given: BrokerConfig, variables: Variables): Promise<AnyAdapter> {
   const variable = `TIDEMARK_BROKERS__${upperSnake(name)}`
   const config = variables[variable] ?? given
-  if (isAdapter(config)) return config
   const where = `broker '${name}'`
+  if (config === undefined || config === null)
+    throw new StreamError('bad-config', `${where} is ${String(config)}: give a URL such as 'file:./data', { adapter: 'kafka', ... }, or an adapter (is a variable not set?)`)
+  if (isAdapter(config)) return config
   const url = typeof config === 'string' ? config : undefined
   const scheme = url === undefined ? (config as AdapterConfig).adapter : /^([a-z][a-z0-9+.-]*):/.exec(url)?.[1]
   const load = Object.hasOwn(adapters, scheme ?? '') ? adapters[scheme as keyof AdapterOptions] : undefined
@@ -105,5 +107,6 @@ function isAdapter(config: BrokerConfig): config is AnyAdapter {
 
 /** What may be shown of a URL that somebody mistyped. */
 function withoutSecrets(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//…@').replace(/\?.*$/, '?…')
+  // Up to the last @: a password may hold any of / @ ?
+  return url.replace(/\/\/.*@/, '//…@').replace(/\?.*$/, '?…')
 }

@@ -9,16 +9,22 @@
  * else reportNotRun(kafka.reason)
  * ```
  *
- * `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL` names a server that is up already. In CI a chosen
- * server that cannot be started fails the run.
+ * `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL` and `TIDEMARK_PULSAR_URL` name servers that are up
+ * already. In CI a chosen server that cannot be started fails the run.
  */
 import type { TestProject } from 'vitest/node'
 import type { SecureListener } from '../testcontainers/server.ts'
-import { sharedKafka, type SharedServer } from '../testcontainers/shared.ts'
+import { sharedKafka, sharedPulsar, type SharedServer } from '../testcontainers/shared.ts'
 
 /** A server of the run, or the sentence that says why there is none. */
 export type ProvidedServer =
-  | { readonly state: 'running'; readonly url: string; readonly tls: SecureListener | undefined }
+  | {
+      readonly state: 'running'
+      readonly url: string
+      readonly tls: SecureListener | undefined
+      /** Of Pulsar: its binary protocol. */
+      readonly serviceUrl?: string | undefined
+    }
   | { readonly state: 'not run'; readonly reason: string }
 
 declare module 'vitest' {
@@ -26,10 +32,11 @@ declare module 'vitest' {
     /** The backends that this run was asked for, from the environment variable `BACKENDS`. */
     backends: readonly string[]
     kafka: ProvidedServer
+    pulsar: ProvidedServer
   }
 }
 
-const STARTERS: Readonly<Record<'kafka', () => Promise<SharedServer>>> = { kafka: sharedKafka }
+const STARTERS: Readonly<Record<'kafka' | 'pulsar', () => Promise<SharedServer>>> = { kafka: sharedKafka, pulsar: sharedPulsar }
 const WITHOUT_SERVER = ['memory', 'file']
 
 /** Called by vitest. The function that it returns stops what was started. */
@@ -41,22 +48,25 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('backends', backends)
 
   const started: SharedServer[] = []
-  for (const name of Object.keys(STARTERS) as (keyof typeof STARTERS)[]) {
+  const failures: unknown[] = []
+  const start = async (name: keyof typeof STARTERS): Promise<void> => {
     if (!backends.includes(name)) {
-      project.provide(name, { state: 'not run', reason: `BACKENDS leaves out ${name}` })
-      continue
+      return project.provide(name, { state: 'not run', reason: `BACKENDS leaves out ${name}` })
     }
     try {
       const server = await STARTERS[name]()
       started.push(server)
-      project.provide(name, { state: 'running', url: server.url, tls: server.tls })
+      const { url, tls, serviceUrl } = server
+      project.provide(name, { state: 'running', url, tls, serviceUrl })
     } catch (error) {
-      if (process.env.CI) {
-        await stopAll(started)
-        throw error
-      }
+      failures.push(error)
       project.provide(name, { state: 'not run', reason: error instanceof Error ? error.message : String(error) })
     }
+  }
+  await Promise.all(Object.keys(STARTERS).map(name => start(name as keyof typeof STARTERS)))
+  if (process.env.CI && failures.length > 0) {
+    await stopAll(started)
+    throw failures[0]
   }
   return () => stopAll(started)
 }

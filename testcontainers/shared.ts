@@ -1,4 +1,5 @@
 import { startKafka } from './kafka.ts'
+import { startPulsar } from './pulsar.ts'
 import type { SecureListener } from './server.ts'
 
 /** A server that several users have in common. Plain data but for `stop`, which its starter alone calls. */
@@ -6,6 +7,8 @@ export interface SharedServer {
   readonly url: string
   /** The listener with TLS and users; undefined when the server was given by its url. */
   readonly tls: SecureListener | undefined
+  /** Of Pulsar: where its binary protocol is spoken, for native clients. */
+  readonly serviceUrl?: string | undefined
   /** Stops the server if it was started here; leaves a given one alone. */
   stop(): Promise<void>
 }
@@ -19,4 +22,15 @@ export async function sharedKafka(): Promise<SharedServer> {
   const given = process.env.TIDEMARK_KAFKA_URL
   if (given) return { url: given, tls: undefined, stop: async () => {} }
   return startKafka()
+}
+
+/**
+ * The Pulsar of `TIDEMARK_PULSAR_URL` (its binary protocol at `TIDEMARK_PULSAR_SERVICE_URL`) when that is set, else a new
+ * one. `npm run up -- pulsar` prints what to set them to.
+ * @throws Error saying why none can be started
+ */
+export async function sharedPulsar(): Promise<SharedServer> {
+  const { TIDEMARK_PULSAR_URL: given, TIDEMARK_PULSAR_SERVICE_URL: serviceUrl } = process.env
+  if (given) return { url: given, tls: undefined, serviceUrl, stop: async () => {} }
+  return startPulsar()
 }

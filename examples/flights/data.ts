@@ -15,7 +15,8 @@ export interface Flight {
 export async function readFlights(limit: number): Promise<Flight[]> {
   const file = new URL('../../node_modules/vega-datasets/data/flights-20k.json', import.meta.url)
   const rows = JSON.parse(await readFile(file, 'utf8')) as (Omit<Flight, 'scheduled'> & { date: string })[]
-  return rows
-    .slice(0, limit)
-    .map(({ date, ...flight }) => ({ scheduled: Date.parse(`${date.replaceAll('/', '-').replace(' ', 'T')}Z`), ...flight }))
+  return rows.slice(0, limit).map(({ date, ...flight }) => ({
+    scheduled: Date.parse(`${date.replaceAll('/', '-').replace(' ', 'T')}Z`),
+    ...flight
+  }))
 }

@@ -15,8 +15,8 @@ import { sqlite } from 'tidemark/sqlite'
 import { readFlights, type Flight } from './data.ts'
 import type { Settings } from './settings.ts'
 
-export const HOUR = 3_600_000
-export const WEEK = 7 * 24 * HOUR
+const HOUR = 3_600_000
+const WEEK = 7 * 24 * HOUR
 
 /** Departures of an airport in one hour. Times are milliseconds since the epoch, delays are minutes. */
 export interface Hour {
@@ -106,7 +106,9 @@ export function flightsPipeline({ run, database, limit, rate }: Settings): Pipel
         .map(([airport, { departures, delay }]) => ({ airport, departures, meanDelay: delay / departures }))
         .sort((left, right) => right.meanDelay - left.meanDelay || (left.airport < right.airport ? -1 : 1))
       state.airports.delete()
-      return ranked.slice(0, 3).map((airport, index) => ({ key, value: { week: Number(key), place: index + 1, ...airport } }))
+      return ranked
+        .slice(0, 3)
+        .map((airport, index) => ({ key, value: { week: Number(key), place: index + 1, ...airport } }))
     }
   })
 

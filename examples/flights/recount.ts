@@ -19,7 +19,13 @@ export function recount(limit: number): Tables {
   const path = `${import.meta.dirname}/../../node_modules/vega-datasets/data/flights-20k.json`
   const rows = (JSON.parse(readFileSync(path, 'utf8')) as Row[]).slice(0, limit)
   const departures = rows.map(row => {
-    const [year, month, day, hour, minute] = row.date.split(/\D/).map(Number) as [number, number, number, number, number]
+    const [year, month, day, hour, minute] = row.date.split(/\D/).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number
+    ]
     const hourStart = Date.UTC(year, month - 1, day, hour)
     // Days since Monday, by the calendar.
     const sinceMonday = (new Date(hourStart).getUTCDay() + 6) % 7

@@ -35,17 +35,19 @@ export function readOptions(): Options {
       allowNegative: true,
       options: {
         limit: { type: 'string', default: '20000' },
-        rate: { type: 'string', default: '2500' },
+        rate: { type: 'string' },
         runs: { type: 'string', default: '1' },
         kill: { type: 'boolean', default: true },
         seed: { type: 'string', default: String(randomInt(1_000_000)) }
       }
     })
     const { kill, ...numbers } = values
+    const limit = whole('limit', numbers.limit)
     return {
       kill,
-      limit: whole('limit', numbers.limit),
-      rate: whole('rate', numbers.rate),
+      limit,
+      // So that there is time to watch it, and to kill a worker: eight seconds.
+      rate: whole('rate', numbers.rate ?? String(Math.ceil(limit / 8))),
       runs: whole('runs', numbers.runs),
       seed: whole('seed', numbers.seed, 0)
     }

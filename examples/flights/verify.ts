@@ -18,16 +18,19 @@ export function verify(database: string, limit: number): Verdict {
   let lost = 0
   let duplicated = 0
   for (const table of ['hours', 'late', 'worst'] as const) {
-    const surplus = [...found[table]]
+    const surplus = new Map<string, number>()
+    for (const row of found[table]) surplus.set(row, (surplus.get(row) ?? 0) + 1)
     const missing = expected[table].filter(row => {
-      const at = surplus.indexOf(row)
-      if (at >= 0) surplus.splice(at, 1)
-      return at < 0
+      const left = surplus.get(row) ?? 0
+      surplus.set(row, left - 1)
+      return left < 1
     })
+    const extra = [...surplus].flatMap(([row, times]) => Array.from({ length: Math.max(times, 0) }, () => row))
+    // A row with wrong numbers is both: the right one is lost, and there is one too many.
     lost += missing.length
-    duplicated += surplus.length
+    duplicated += extra.length
     for (const row of missing.slice(0, 5)) differences.push(`${table} - ${row}`)
-    for (const row of surplus.slice(0, 5)) differences.push(`${table} + ${row}`)
+    for (const row of extra.slice(0, 5)) differences.push(`${table} + ${row}`)
   }
   const rows = found.hours.length + found.worst.length
   const counts = `${limit} in, ${rows} out, ${lost} lost, ${duplicated} duplicated, ${found.late.length} late`

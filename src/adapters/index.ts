@@ -3,12 +3,14 @@ import type { AnyAdapter } from '../spec/index.ts'
 import type { FileOptions } from './file/index.ts'
 import type { KafkaOptions } from './kafka/index.ts'
 import type { MemoryOptions } from './memory/index.ts'
+import type { PulsarOptions } from './pulsar/index.ts'
 
 /** The options of each adapter, by name: `{ adapter: 'kafka', brokers: [...] }` in `connect`. */
 export interface AdapterOptions {
   readonly memory: MemoryOptions
   readonly file: FileOptions
   readonly kafka: KafkaOptions
+  readonly pulsar: PulsarOptions
 }
 
 /** What a folder of `src/adapters/` gives. */
@@ -31,5 +33,9 @@ export const adapters: { readonly [Name in keyof AdapterOptions]: () => Promise<
   kafka: async () => {
     const { kafka, kafkaOptions, fromUrl } = await import('./kafka/index.ts')
     return { options: kafkaOptions, fromUrl, create: kafka }
+  },
+  pulsar: async () => {
+    const { pulsar, pulsarOptions, fromUrl } = await import('./pulsar/index.ts')
+    return { options: pulsarOptions, fromUrl, create: pulsar }
   }
 }

@@ -53,8 +53,17 @@ export function encodeEntry(bound: BoundTopic, entry: Entry, otherwise: number, 
   if (!(Number.isInteger(partition) && partition >= 0 && partition < bound.partitions))
     throw new StreamError('bad-record', `topic '${topic.name}' has partitions 0 to ${bound.partitions - 1}, not ${partition}`)
   const said = entry.eventTime ?? (value !== null ? topic.eventTime?.(entry.value, entry.key) : undefined) ?? otherwise
-  if (!Number.isFinite(said)) throw new StreamError('bad-record', `topic '${topic.name}': event time must be milliseconds, got ${String(said)}`)
+  assertTime(topic.name, said)
   return { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
+}
+
+/** Farthest event time from 1970, ms (about 35,000 years): what a stamp carries exactly. Microseconds are beyond it. */
+const farthest = 2 ** 50
+
+/** Throws `bad-record`. */
+export function assertTime(topic: string, time: unknown): asserts time is number {
+  if (typeof time === 'number' && Math.abs(time) <= farthest) return
+  throw new StreamError('bad-record', `topic '${topic}': event time must be milliseconds since 1970, got ${String(time)}`)
 }
 
 function encodePart(bound: BoundTopic, part: 'key' | 'value', value: unknown): Uint8Array | null {

@@ -3,7 +3,7 @@ import { sleep, type Environment } from '../core/environment.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import { decodeStamp } from '../core/stamp.ts'
 import type { LogReader, LogReaderOptions, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
-import { decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
+import { assertTime, decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
 import { park } from './parked.ts'
 import { classified, delayOf, hasCode } from './retry.ts'
 import { Sender } from './sender.ts'
@@ -126,7 +126,7 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
       return event.release()
     }
     const { group, startAt = 'earliest' } = this.#options
-    const committed = startAt === 'earliest' ? [] : await bound.adapter.admin().committed(group, bound.topic.name)
+    const committed = startAt === 'earliest' ? [] : await committedBy(bound, group)
     for (const partition of event.partitions) {
       const fresh = startAt !== 'earliest' && committed[partition.partition] === undefined
       await reader.seek(partition, fresh ? startAt : 'committed').catch(ignoreLost)
@@ -165,6 +165,15 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   }
 }
 
+async function committedBy({ adapter, topic }: BoundTopic, group: string): Promise<readonly (Position | undefined)[]> {
+  const admin = adapter.admin()
+  try {
+    return await admin.committed(group, topic.name)
+  } finally {
+    await admin.close()
+  }
+}
+
 const commitInterval = 500
 const backoff = { first: 100, most: 5_000 }
 
@@ -185,9 +194,11 @@ export function decodeRecord(bound: BoundTopic, place: TopicPartition, raw: RawR
   }
 }
 
-/** The event time of a record of a foreign producer. */
+/** The event time of a record of a foreign producer. Throws `bad-record`: a time that is none would poison the watermark. */
 export function eventTimeOf(bound: BoundTopic, key: unknown, value: unknown, raw: RawRecord): number {
-  return (raw.value === null ? undefined : bound.topic.eventTime?.(value, key)) ?? raw.timestamp
+  const time = (raw.value === null ? undefined : bound.topic.eventTime?.(value, key)) ?? raw.timestamp
+  assertTime(bound.topic.name, time)
+  return time
 }
 
 // Lost to another member while we were busy: its owner goes on from what was committed before.

@@ -20,8 +20,9 @@ export interface ProducerOptions {
 export interface ProducerReports {
   /** Before the first record. */
   join(producer: ProducerId, topic: string): Promise<void>
-  /** From memory, often: `last` has the sequences that are durable. */
+  /** From memory, often: everything beyond the sequences in `last` is at or after `watermark`. */
   progress(watermark: number, last: ReadonlyMap<number, number>): void
+  /** With the sequences that are durable: there is nothing beyond them. */
   close(last: ReadonlyMap<number, number>): Promise<void>
 }
 
@@ -41,6 +42,7 @@ export class Producer<Key, Value> {
   readonly #reports: ProducerReports | undefined
   readonly #id: ProducerId
   readonly #sequences: number[]
+  readonly #given = new Map<number, number>()
   readonly #durable = new Map<number, number>()
   /** Watermark last put into a stamp, per partition. */
   readonly #promised: number[]
@@ -120,6 +122,7 @@ export class Producer<Key, Value> {
       throw new StreamError('throttled', `${this.#maxBuffered} bytes for '${this.#bound.topic.name}' are waiting to be sent: await earlier sends before the next ones`, { retryable: true })
     const { key, value, headers, partition, eventTime } = encodeEntry(this.#bound, entry, this.#environment.now(), this.#unkeyed++)
     const sequence = ++this.#sequences[partition]!
+    this.#given.set(partition, sequence)
     const late = eventTime < this.#watermark
     this.#watermark = Math.max(this.#watermark, eventTime - this.#bound.topic.lateness)
     // On this record, the promise covers those after it; the record itself keeps the earlier one or is late.
@@ -129,7 +132,8 @@ export class Producer<Key, Value> {
     this.#sender.enqueue({ topic: this.#bound.topic.name, partition, key, value, headers, stamp, timestamp: eventTime }, (error, position) => {
       if (!error) {
         this.#durable.set(partition, sequence)
-        this.#reports?.progress(this.#watermark, this.#durable)
+        // What is on its way may be earlier than the watermark: the claim is for what comes after it.
+        this.#reports?.progress(this.#watermark, this.#given)
       }
       settle(error, partition, position)
     })

@@ -20,17 +20,21 @@ interface Lane {
   queue: Item[]
   inFlight: boolean
   attempt: number
+  /** Of a strict sender: what ended this partition. */
+  failure?: StreamError
 }
 
 /**
  * Batching, order and retry over a producer driver, written once for producers, relay and parked records. Retries what is
- * retryable for ever; what is not fails that record and goes on with the next of its partition.
+ * retryable for ever; what is not fails that record and goes on with the next of its partition. A strict sender ends the
+ * partition there instead: a relay that went on would leave a hole, which readers take for a loss and close behind them.
  */
 export class Sender {
   /** Bytes that are queued or in flight. */
   bufferedBytes = 0
   readonly #adapter: AnyAdapter
   readonly #environment: Environment
+  readonly #strict: boolean
   readonly #maxBatch: number
   readonly #lanes = new Map<string, Lane>()
   /** Lanes with something to send, nothing in flight and no wait for a retry. */
@@ -41,8 +45,9 @@ export class Sender {
   #idle: (() => void)[] = []
   #closed = false
 
-  constructor(adapter: AnyAdapter, environment: Environment, maxBatch: number = 1024 * 1024) {
+  constructor(adapter: AnyAdapter, environment: Environment, strict: boolean = false, maxBatch: number = 1024 * 1024) {
     this.#adapter = adapter
+    this.#strict = strict
     this.#environment = environment
     this.#maxBatch = maxBatch
   }
@@ -51,8 +56,10 @@ export class Sender {
   enqueue(record: OutgoingRecord, settle: Settle): void {
     if (this.#closed) throw new StreamError('closed', `the producer for '${record.topic}' is closed`)
     const size = (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + (record.stamp?.byteLength ?? 0) + 64
-    this.bufferedBytes += size
     const lane = this.#lane(record)
+    const { failure } = lane
+    if (failure) return queueMicrotask(() => settle(failure, undefined))
+    this.bufferedBytes += size
     lane.queue.push({ record, size, settle })
     if (!lane.inFlight) this.#wake(lane)
   }
@@ -167,8 +174,10 @@ export class Sender {
     const error = classified(this.#adapter, thrown, `sending to '${lane.topic}' partition ${lane.partition}`)
     const [first, ...rest] = items
     if (!error.retryable || this.#abort.signal.aborted) {
-      const dropped = this.#abort.signal.aborted ? [...items, ...lane.queue.splice(0)] : [first!]
-      if (!this.#abort.signal.aborted) lane.queue = [...rest, ...lane.queue]
+      const all = this.#strict || this.#abort.signal.aborted
+      if (this.#strict) lane.failure = error
+      const dropped = all ? [...items, ...lane.queue.splice(0)] : [first!]
+      if (!all) lane.queue = [...rest, ...lane.queue]
       for (const item of dropped) {
         this.bufferedBytes -= item.size
         item.settle(error, undefined)

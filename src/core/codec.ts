@@ -36,20 +36,26 @@ export const text: Codec<string> = {
   name: 'text',
   encode: value => {
     if (typeof value !== 'string') throw new StreamError('bad-record', `text expects a string, got ${typeof value}`)
+    // Half a surrogate pair would be replaced without a word: another value, in a key another partition.
+    if (!value.isWellFormed()) throw new StreamError('bad-record', 'text expects well-formed Unicode, got half a surrogate pair')
     return Buffer.from(value, 'utf8')
   },
-  decode: bytes => {
-    // Buffer's decoder is several times faster than a fatal TextDecoder, which only runs when a replacement shows up.
-    const decoded = view(bytes).toString('utf8')
-    return decoded.includes('\uFFFD') ? strict.decode(bytes) : decoded
-  }
+  decode: bytes => decodeText(bytes)
 }
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+// Buffer's decoder is several times faster than a fatal TextDecoder, which only runs when a replacement shows up.
+function decodeText(bytes: Uint8Array): string {
+  const decoded = view(bytes).toString('utf8')
+  return decoded.includes('\uFFFD') ? strict.decode(bytes) : decoded
+}
 
 /** An IEEE 754 double, 8 bytes, big endian. */
 export const number: Codec<number> = {
   name: 'number',
   encode: value => {
+    // Buffer would make NaN of anything else.
+    if (typeof value !== 'number') throw new StreamError('bad-record', `number expects a number, got ${typeof value}`)
     const bytes = Buffer.allocUnsafe(8)
     bytes.writeDoubleBE(value)
     return bytes
@@ -71,7 +77,7 @@ export function json<Value>(): Codec<Value> {
   return {
     name: 'json',
     encode: value => Buffer.from(JSON.stringify(value), 'utf8'),
-    decode: value => JSON.parse(view(value).toString('utf8')) as Value
+    decode: value => JSON.parse(decodeText(value)) as Value
   }
 }
 

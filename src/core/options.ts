@@ -23,8 +23,8 @@ export type Variables = Readonly<Record<string, string | undefined>>
 export function readOptions(where: string, table: OptionTable, given: object, variables: Variables = {}, prefix = ''): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
-    const spec = table[name]
-    if (!spec) throw new StreamError('bad-config', `${where}: unknown option '${name}'; known are ${Object.keys(table).join(', ')}`)
+    // An own name only: 'constructor' is no option.
+    if (!Object.hasOwn(table, name)) throw new StreamError('bad-config', `${where}: unknown option '${name}'; known are ${Object.keys(table).join(', ')}`)
     if (value !== undefined) result[name] = value
   }
   for (const [name, spec] of Object.entries(table)) {
@@ -66,12 +66,21 @@ function checkValue(where: string, spec: OptionSpec, value: unknown): void {
     (spec.kind === 'strings' ? Array.isArray(value) && value.every(item => typeof item === 'string') : typeof value === spec.kind && value !== null)
   if (!fits || (spec.kind === 'number' && Number.isNaN(value))) throw wrong(where, spec, value)
   if (spec.values && !spec.values.includes(value as string))
-    throw new StreamError('bad-config', `${where} must be one of ${spec.values.join(', ')}, got '${String(value)}'`)
+    throw new StreamError('bad-config', `${where} must be one of ${spec.values.join(', ')}${spec.secret ? '' : `, got '${String(value)}'`}`)
 }
 
 function wrong(where: string, spec: OptionSpec, value: unknown): StreamError {
   const kind = spec.kind === 'strings' ? 'a list of strings' : `a ${spec.kind}`
-  return new StreamError('bad-config', `${where} must be ${kind}${spec.secret ? '' : `, got ${JSON.stringify(value)}`}`)
+  return new StreamError('bad-config', `${where} must be ${kind}${spec.secret ? '' : `, got ${shown(value)}`}`)
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return `a ${typeof value}` // circular, or with a bigint inside
+  }
 }
 
 function plain(where: string, name: string, value: unknown): object {

@@ -22,6 +22,7 @@ export class Signal {
       return Promise.resolve()
     }
     return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(abortedError(signal))
       const timer = delay === undefined ? undefined : this.#environment.timer(delay, () => end())
       const onAbort = (): void => end(abortedError(signal))
       const end = (error?: Error): void => {

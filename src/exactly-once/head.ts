@@ -31,6 +31,9 @@ export function decodeHead(bytes: Uint8Array, task: string): Head {
   try {
     const raw = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
     if (raw.v !== version) throw new Error(`version ${String(raw.v)}`)
+    for (const name of ['positions', 'trackers', 'sequences', 'counts'])
+      if (typeof raw[name] !== 'object' || raw[name] === null) throw new Error(`no ${name}`)
+    if (!Object.values(raw.positions).every(position => typeof position === 'string')) throw new Error('a position')
     return raw as Head
   } catch (error) {
     throw new StreamError('corrupt', `the last commit of task '${task}' does not parse as version ${version}; was it written by a newer release?`, { cause: error })

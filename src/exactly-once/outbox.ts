@@ -12,7 +12,8 @@ const version = 1
 export function encodeOutbox(records: readonly OutgoingRecord[]): Buffer {
   const topics = [...new Set(records.map(record => record.topic))]
   const topicIndex = new Map(topics.map((topic, index) => [topic, index]))
-  const writer = new Writer(records.reduce((size, record) => size + 40 + sizeOf(record), 16 + topics.length * 128))
+  const names = topics.reduce((size, topic) => size + 2 + Buffer.byteLength(topic), 0)
+  const writer = new Writer(records.reduce((size, record) => size + 40 + sizeOf(record), 16 + names))
   writer.u8(version)
   writer.u32(records.length)
   writer.u16(topics.length)
@@ -43,20 +44,18 @@ export function decodeOutbox(blob: Uint8Array): OutgoingRecord[] {
     const topics = Array.from({ length: reader.u16() }, () => reader.name())
     const records: OutgoingRecord[] = []
     for (let index = 0; index < count; index++) {
-      const topic = topics[reader.u16()]!
+      const topic = topics[reader.u16()]
+      if (topic === undefined) throw new RangeError('topic')
       const partition = reader.u32()
       const timestamp = reader.f64()
       const key = reader.bytes()
       const value = reader.bytes()
       const stamp = reader.bytes() ?? undefined
       const pairs = reader.u16()
-      let headers = noHeaders as Record<string, Uint8Array>
-      if (pairs > 0) {
-        headers = {}
-        for (let pair = 0; pair < pairs; pair++) headers[reader.name()] = reader.bytes() ?? new Uint8Array(0)
-      }
+      const headers = pairs > 0 ? Object.fromEntries(Array.from({ length: pairs }, () => reader.pair())) : noHeaders
       records.push({ topic, partition, key, value, headers, stamp, timestamp })
     }
+    reader.end()
     return records
   } catch (error) {
     throw new StreamError('corrupt', 'the outbox of a commit does not parse', { cause: error })
@@ -137,12 +136,21 @@ class Reader {
 
   bytes(): Buffer | null {
     const length = this.#buffer.readInt32LE(this.#advance(4))
-    if (length < 0) return null
+    if (length === -1) return null
+    if (length < 0) throw new RangeError('a length below zero')
     return this.#slice(length)
   }
 
   name(): string {
     return this.#slice(this.u16()).toString('utf8')
+  }
+
+  pair(): [name: string, value: Uint8Array] {
+    return [this.name(), this.bytes() ?? new Uint8Array(0)]
+  }
+
+  end(): void {
+    if (this.#at !== this.#buffer.length) throw new RangeError('bytes after the last record')
   }
 
   #slice(length: number): Buffer {

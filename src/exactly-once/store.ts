@@ -76,7 +76,7 @@ export interface TaskName {
   readonly id: string
   readonly pipeline: string
   readonly stage: string
-  /** Input partition of a processor or sink, ordinal of the split of a source. */
+  /** Input partition of a processor or sink, a hash of the split of a source. */
   readonly ordinal: number
 }
 

@@ -1,5 +1,6 @@
-import { withRetry, type Sender } from '../broker/index.ts'
+import { classified, delayOf, hasCode, withRetry, type Sender } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
+import { sleep } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { OutgoingRecord } from '../core/record.ts'
 import {
@@ -8,6 +9,7 @@ import {
   encodeHead,
   idle,
   step,
+  type AppendOutcome,
   type Commit,
   type Head,
   type ProtocolEvent,
@@ -57,6 +59,8 @@ export class Committer {
   #unsentBytes = 0
   #relaying: Promise<void> = Promise.resolve()
   #relayFailure: unknown
+  /** Attempts at the commit under way. */
+  #appends = 0
   #startedAt = 0
   #records = 0
 
@@ -95,6 +99,7 @@ export class Committer {
     this.#pending = { number, token, head: encodeHead(head), state, outputs: outputs.records, relayedTo: this.#relayedTo, positions }
     this.#startedAt = this.#runtime.environment.monotonic()
     this.#records = records
+    this.#appends = 0
     await this.#committed.beforeAppend?.(this.#log!)
     let event: ProtocolEvent | undefined = { type: 'commit-due', token }
     while (event) event = await this.#perform(event)
@@ -127,7 +132,7 @@ export class Committer {
     const [effect] = this.#dispatch(event)
     switch (effect?.do) {
       case 'append':
-        return { type: 'appended', outcome: await this.#log!.append(this.#pending!) }
+        return { type: 'appended', outcome: await this.#append() }
       case 'read-back': {
         const found = await this.#retried('reading a commit back', () => this.#log!.readBack())
         if (found === 'fenced') return { type: 'appended', outcome: 'fenced' }
@@ -141,6 +146,17 @@ export class Committer {
         throw new FencedSignal()
       default:
         return undefined
+    }
+  }
+
+  async #append(): Promise<AppendOutcome> {
+    const { adapter, environment } = this.#runtime
+    // The same again after it was found absent: a store that is full or locked must not become a busy loop.
+    if (this.#appends++ > 0) await sleep(environment, delayOf({ first: 20, most: 5_000 }, this.#appends - 1, environment))
+    try {
+      return await this.#log!.append(this.#pending!)
+    } catch (error) {
+      throw classified(adapter, error, `committing task '${this.#task.id}'`)
     }
   }
 
@@ -207,5 +223,6 @@ export class Committer {
 
 /** What cannot be mended by another life of the task. */
 export function isFatal(error: unknown): boolean {
-  return !(error instanceof FencedSignal) && !(StreamError.is(error) && error.retryable)
+  if (error instanceof FencedSignal || hasCode(error, 'not-owner', 'fenced')) return false // somebody else has it
+  return !(StreamError.is(error) && error.retryable)
 }

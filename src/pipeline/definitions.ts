@@ -45,7 +45,11 @@ export interface FailurePolicy {
 
 /** Event-time timers of the key at hand. */
 export interface Timers {
-  /** Calls `onTimer` for this key once the watermark has reached `time` (ms). The same time and name twice is one timer. */
+  /**
+   * Calls `onTimer` for this key once the watermark has reached `time` (ms); at once when it has already. The same time and
+   * name twice is one timer. At the end of all input (`watermark` is `Infinity`) every timer fires: one that sets itself anew
+   * must look at that, or the run never ends.
+   */
   at(time: number, name?: string): void
   cancel(time: number, name?: string): void
 }
@@ -83,7 +87,10 @@ export interface ProcessorOptions<From extends Topics, To extends Topics, State 
   readonly state?: State
   readonly failure?: FailurePolicy
   process(record: RecordOf<From>, context: ProcessContext<State>): Outputs<To>
-  /** The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. */
+  /**
+   * The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. A timer
+   * that fails is tried again as `failure` says, then the run rejects: there is no record to park.
+   */
   onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State>): Outputs<To>
   /** The watermark of the task has risen. There is no key here, so no keyed state. */
   onWatermark?(watermark: number, context: ProcessContext<State>): Outputs<To>

@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto'
 import { uuidv7Bytes, type Environment } from '../core/environment.ts'
+import { partitionOf } from '../core/partitioner.ts'
 import type { ProducerId } from '../core/stamp.ts'
 import type { TaskName } from '../exactly-once/index.ts'
 
 export function taskName(pipeline: string, stage: string, part: number | string, ordinal: number): TaskName {
   return { id: `${pipeline}/${stage}/${part}`, pipeline, stage, ordinal }
+}
+
+/**
+ * The task of a split of a source. Its ordinal is a hash of its name, not its place in the list: the list may change, and
+ * the commits of a split must be found where they were.
+ */
+export function splitName(pipeline: string, stage: string, split: string): TaskName {
+  return taskName(pipeline, stage, split, partitionOf(Buffer.from(split), 2 ** 31 - 1))
 }
 
 /** The producer id of a task, for life: it can be announced by any worker, before the task has an owner. */

@@ -17,6 +17,8 @@ export class PartitionInput {
   /** Last processed in this life of the task, committed or not. */
   position: Position | undefined
   queuedBytes: number = 0
+  /** The reader stands where this input goes on: what it gives is ours. */
+  started: boolean = false
   /** Told to the reader: no more for now. */
   paused: boolean = false
   readonly #membership: TopicMembership

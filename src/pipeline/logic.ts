@@ -24,6 +24,10 @@ export function processorLogic(stage: ProcessorStage): Logic {
   }
 }
 
+export function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}
+
 export type Policy = Required<FailurePolicy>
 
 export function policyOf(failure: FailurePolicy): Policy {

@@ -77,7 +77,7 @@ export class OutputBuffer {
   /** A record that is ready as it is: parked ones. */
   push(record: OutgoingRecord): void {
     this.records.push(record)
-    this.bytes += (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 128
+    this.bytes += bytesOf(record)
   }
 
   /** For taking back what a failed attempt produced. */
@@ -88,6 +88,7 @@ export class OutputBuffer {
   rollback(mark: number): void {
     while (this.records.length > mark) {
       const record = this.records.pop()!
+      this.bytes -= bytesOf(record)
       const lane = this.#lanes.get(record.topic)
       if (lane && record.stamp) {
         lane.sequences[record.partition]!--
@@ -122,4 +123,8 @@ export class OutputBuffer {
     const known = [...this.#lanes.keys()].join(', ') || 'none: give the stage a `to`'
     throw new StreamError('bad-record', `an output names topic '${String(entry.topic)}'; topics of this stage: ${known}`)
   }
+}
+
+function bytesOf(record: OutgoingRecord): number {
+  return (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 128
 }

@@ -34,7 +34,7 @@ export async function producerReports(bound: BoundTopic, environment: Environmen
       }, true)
     },
     async close(last) {
-      publisher.report(report('closing', Infinity, last))
+      publisher.report(report('left', Infinity, last))
       await publisher.close()
     }
   }

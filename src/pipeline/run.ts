@@ -5,7 +5,7 @@ import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../
 import type { AnyAdapter } from '../spec/index.ts'
 import { noCounts, vitalsTopic } from '../watermark/index.ts'
 import type { Pipeline, ProcessorStage, SinkStage, SourceStage, Stage } from './definitions.ts'
-import { durableProducer, taskName } from './identity.ts'
+import { durableProducer, splitName, taskName } from './identity.ts'
 import { policyOf, processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
@@ -74,6 +74,7 @@ class Run {
     const stages: (() => Promise<Runner>)[] = []
     for (const stage of this.#pipeline.stages) stages.push(await this.#prepare(stage))
     // Every view was opened and every task announced before the first of them starts.
+    for (const view of this.#views.values()) await view.refresh()
     for (const start of stages) this.#runners.push(await start())
   }
 
@@ -151,8 +152,9 @@ class Run {
   /** All tasks of a stage exist from its start: scaling and crashes change who runs them, not who they are. */
   #announcements(stage: Stage, splits: readonly string[], tasks: number): VitalsReport[] {
     const parts = stage.kind === 'source' ? splits : Array.from({ length: tasks }, (_, partition) => partition)
-    return parts.map((part, ordinal) => {
-      const task = taskName(this.#pipeline.name, stage.name, part, ordinal)
+    return parts.map(part => {
+      const { name } = this.#pipeline
+      const task = typeof part === 'string' ? splitName(name, stage.name, part) : taskName(name, stage.name, part, part)
       const outputs = new Map(stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }]))
       const producer = durableProducer(task)
       return { producer, task: task.id, durable: true, state: 'joining', watermark: -Infinity, outputs, counts: noCounts }
@@ -188,7 +190,7 @@ class Run {
   #sender(topic: string): Sender {
     const adapter = (this.#topics.get(topic) ?? this.#parkedOrigin(topic)).adapter
     let sender = this.#senders.get(adapter)
-    if (!sender) this.#senders.set(adapter, (sender = new Sender(adapter, this.#host.environment)))
+    if (!sender) this.#senders.set(adapter, (sender = new Sender(adapter, this.#host.environment, true)))
     return sender
   }
 

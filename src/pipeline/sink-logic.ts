@@ -28,7 +28,7 @@ function plain(writer: OpenPlainWriter<unknown>): OpenSink {
     store: undefined,
     close: () => writer.close(),
     logic() {
-      const { records, ...logic } = collecting<StreamRecord>()
+      const { taken, ...logic } = collecting<StreamRecord>()
       let watermark = -Infinity
       let context: Parameters<Logic['process']>[1] | undefined
       return {
@@ -36,9 +36,10 @@ function plain(writer: OpenPlainWriter<unknown>): OpenSink {
         process(record, processContext) {
           context = processContext
           watermark = processContext.watermark
-          records.push(record)
+          taken().push(record)
         },
         async beforeAppend() {
+          const records = taken()
           if (records.length === 0 || !context) return
           const { task, signal } = context
           try {
@@ -62,18 +63,19 @@ function transactional(writer: OpenTransactionalWriter<unknown>): OpenSink {
     store: writer.store,
     close: () => writer.close(),
     logic() {
-      const { records, ...logic } = collecting<unknown>()
+      const { taken, ...logic } = collecting<unknown>()
       return {
         ...logic,
-        process: record => void records.push(writer.prepare(record)),
-        beforeAppend: log => writer.stage(log, records)
+        process: record => void taken().push(writer.prepare(record)),
+        beforeAppend: log => writer.stage(log, taken())
       }
     }
   }
 }
 
-function collecting<Item>(): Pick<Logic, 'fire' | 'onWatermark' | 'applied' | 'discard'> & { records: Item[] } {
-  const records: Item[] = []
-  const clear = (): void => void (records.length = 0)
-  return { records, fire: () => undefined, onWatermark: undefined, applied: clear, discard: clear }
+function collecting<Item>(): Pick<Logic, 'fire' | 'onWatermark' | 'applied' | 'discard'> & { taken(): Item[] } {
+  let records: Item[] = []
+  // A new array each time: the writer may keep the one it was given.
+  const clear = (): void => void (records = [])
+  return { taken: () => records, fire: () => undefined, onWatermark: undefined, applied: clear, discard: clear }
 }

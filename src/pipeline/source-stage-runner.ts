@@ -2,8 +2,9 @@ import { hasCode } from '../broker/index.ts'
 import { deadlineIn, uuidv7 } from '../core/environment.ts'
 import { LeaseGroup, type LeaseStore, type TaskName } from '../exactly-once/index.ts'
 import type { SourceStage } from './definitions.ts'
-import { groupName, taskName } from './identity.ts'
+import { groupName, splitName } from './identity.ts'
 import { SourceRunner } from './source-runner.ts'
+import { endTask } from './task-runner.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { Signal } from '../core/signal.ts'
 
@@ -26,7 +27,7 @@ export class SourceStageRunner {
     this.#leases = leases
     this.#wake = new Signal(runtime.environment)
     const { pipeline, stage } = runtime
-    this.#tasks = new Map(splits.map((split, ordinal) => [split, taskName(pipeline, stage.name, split, ordinal)]))
+    this.#tasks = new Map(splits.map(split => [split, splitName(pipeline, stage.name, split)]))
   }
 
   stop(): void {
@@ -46,23 +47,31 @@ export class SourceStageRunner {
       failed: error => this.#fail(error)
     })
     try {
-      while (!this.#stopping && !this.#failure && this.#open().length > 0) await this.#wake.wait(undefined)
+      while (this.#open().length > 0) await this.#wake.wait(undefined)
     } finally {
       stopListening()
+      group.setUnits([]) // what is drained and released must not be taken again
       await this.#drain()
       await group.close()
     }
     if (this.#failure) throw this.#failure
   }
 
+  get #ending(): boolean {
+    return this.#stopping || this.#failure !== undefined
+  }
+
   /** Splits that have not ended, here or, by their reports, at another worker. */
   #open(): string[] {
+    if (this.#ending) return []
     const ended = (split: string, task: TaskName): boolean =>
       this.#finished.has(split) || (!this.#running.has(split) && this.#runtime.peers.tasks.get(task.id)?.state === 'closing')
     return [...this.#tasks].flatMap(([split, task]) => (ended(split, task) ? [] : [split]))
   }
 
   #start(group: LeaseGroup, split: string): void {
+    // Taken in the very round in which we were told to stop.
+    if (this.#ending) return void group.release(split).catch(() => {})
     const runner = new SourceRunner(this.#runtime, this.#tasks.get(split)!, split)
     this.#running.set(split, runner)
     runner.ended
@@ -84,11 +93,8 @@ export class SourceStageRunner {
   async #drain(): Promise<void> {
     const { environment, settings } = this.#runtime
     const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
-    const release = async (runner: SourceRunner): Promise<void> => {
-      await Promise.race([runner.release(), deadline.reached.then(() => runner.abandon())])
-      await runner.ended
-    }
-    await Promise.all([...this.#running.values()].map(release)).catch(error => this.#fail(error))
+    const runners = [...this.#running.values()]
+    await Promise.all(runners.map(runner => endTask(runner, deadline.reached, environment))).catch(error => this.#fail(error))
     deadline.cancel()
   }
 }

@@ -1,3 +1,4 @@
+import { StreamError } from '../core/errors.ts'
 import type { Position } from '../core/record.ts'
 import type { ProducerId } from '../core/stamp.ts'
 import type { Head } from '../exactly-once/index.ts'
@@ -82,9 +83,11 @@ export class SourceTask implements Committed {
   }
 
   #one(item: Item): void {
+    if (typeof item !== 'object' || item === null)
+      throw new StreamError('bad-record', `a source must yield entries ({ key, value }), watermarks or arrays of them, not ${String(item)}`)
     this.dirty = true
-    if (!('key' in item) && typeof item.watermark === 'number') {
-      this.#raise(item.watermark)
+    if (!('key' in item) && !('value' in item) && typeof item.watermark === 'number') {
+      this.#raise(Math.floor(item.watermark)) // a stamp carries whole milliseconds
       return
     }
     const { outputs } = this

@@ -3,6 +3,7 @@ import { diagnose } from '../core/diagnostics.ts'
 import { deadlineIn, sleep } from '../core/environment.ts'
 import type { Position } from '../core/record.ts'
 import { GroupStore, type CommitStore } from '../exactly-once/index.ts'
+import { StreamError } from '../core/errors.ts'
 import type { LogEvent, LogReader, PartitionsRevoked, StartAt, TopicPartition } from '../spec/index.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { groupName, taskName } from './identity.ts'
@@ -158,23 +159,36 @@ export class StageRunner {
       return task ? [task] : []
     })
     if (left <= 0) for (const task of ending) task.abandon()
-    await Promise.all(ending.map(task => endTask(task, deadline.reached))).catch(this.#fatal)
+    await Promise.all(ending.map(task => endTask(task, deadline.reached, environment))).catch(this.#fatal)
     deadline.cancel()
+    await this.#reportLast(partitions, left > 0)
     event.release()
   }
 
   #control(): ReaderControl {
     const { adapter } = this.#base
     return {
-      seek: (place: TopicPartition, at: StartAt | 'committed') =>
+      seek: (place: TopicPartition, at: StartAt | 'committed', started: () => void) =>
         new Promise((resolve, reject) => {
-          const request = (): Promise<void> => this.#reader!.seek(place, at).then(resolve, reject)
+          const request = async (): Promise<void> => {
+            try {
+              const reader = this.#reader
+              if (!reader) throw new StreamError('closed', 'the reader of the stage is closed')
+              await reader.seek(place, at)
+              started() // before the next receive: what it gives belongs to the new place
+              resolve()
+            } catch (error) {
+              reject(error as Error)
+            }
+          }
           if (this.#draining) return void request()
           this.#requests.push(request)
           this.#interrupt?.abort()
         }),
       pause: place => this.#reader?.pause([place]),
       resume: place => this.#reader?.resume([place]),
+      // The end of a task may be the end of the stage: do not sit out a receive for it.
+      finished: () => this.#interrupt?.abort(),
       processed: positions => {
         for (const position of positions) this.#processed.set(`${position.partition} ${position.topic}`, position)
         // On a queue this is the acknowledgement: what waits too long for it comes again.
@@ -190,6 +204,13 @@ export class StageRunner {
     const positions = [...this.#processed.values()]
     this.#processed.clear()
     reader.commit(positions).catch(() => {}) // a courtesy: the truth is in the store
+  }
+
+  /** The next owner reports its own; what is not ours any more must not spoil the reports of the rest. */
+  async #reportLast(partitions: ReadonlySet<number>, ours: boolean): Promise<void> {
+    const positions = [...this.#processed.values()].filter(({ partition }) => partitions.has(partition))
+    for (const { partition, topic } of positions) this.#processed.delete(`${partition} ${topic}`)
+    if (ours && positions.length > 0) await this.#reader?.commit(positions).catch(() => {})
   }
 
   /** Every task of the stage, here or elsewhere, has come to the end of its inputs. */
@@ -208,8 +229,11 @@ export class StageRunner {
     const reader = this.#reader
     this.#reader = undefined
     for (const task of this.#tasks.values()) task.abandon()
-    this.#requests = []
-    await Promise.all([...this.#tasks.values()].map(task => task.ended.catch(() => {})))
+    // A task that waits for its seek would never end.
+    for (const request of this.#requests.splice(0)) await request()
+    const { environment } = this.#base
+    const ending = [...this.#tasks.values()].map(task => endTask(task, Promise.resolve(), environment).catch(() => {}))
+    await Promise.all(ending)
     this.#tasks.clear()
     this.#arriving.clear()
     await reader?.close().catch(() => {})
@@ -221,7 +245,8 @@ export class StageRunner {
     this.#draining = true
     for (const request of this.#requests.splice(0)) await request()
     const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
-    await Promise.all([...this.#tasks.values()].map(task => endTask(task, deadline.reached))).catch(error => (this.#failure ??= error))
+    const tasks = [...this.#tasks.values()]
+    await Promise.all(tasks.map(task => endTask(task, deadline.reached, environment))).catch(error => (this.#failure ??= error))
     deadline.cancel()
     const positions = [...this.#processed.values()]
     if (this.#reader && positions.length > 0) await this.#reader.commit(positions).catch(() => {})

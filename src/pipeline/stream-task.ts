@@ -1,4 +1,4 @@
-import { decodePart, eventTimeOf, park, parkedTopic, prepareBatch, type BoundTopic } from '../broker/index.ts'
+import { decodePart, eventTimeOf, park, parkedTopic, prepareBatch } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
@@ -10,8 +10,9 @@ import { tryAgain } from './attempts.ts'
 import type { Committed } from './committer.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { HandlerContext } from './handler-context.ts'
+import { EventClock } from './event-clock.ts'
 import { PartitionInput, type InputBatch } from './input.ts'
-import { policyOf, type Logic, type Policy } from './logic.ts'
+import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
 import { OutputBuffer, type Sequences } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 
@@ -25,8 +26,6 @@ export class StreamTask implements Committed {
   readonly inputs: PartitionInput[] = []
   readonly counts: Mutable<Counts> = { ...noCounts }
   outputs!: OutputBuffer
-  /** Watermark of the inputs: the least of their partitions. */
-  watermark: number = -Infinity
   /** Records, timers or time since the last commit. */
   dirty: boolean = false
   /** Records since the last commit. */
@@ -41,6 +40,7 @@ export class StreamTask implements Committed {
   readonly #timers = new TimerQueue()
   readonly #context: HandlerContext
   readonly #signal: AbortSignal
+  #clock!: EventClock
 
   constructor(
     runtime: StageRuntime<ProcessorStage | SinkStage>,
@@ -61,6 +61,16 @@ export class StreamTask implements Committed {
     this.#context = new HandlerContext(name.id, signal, this.#state, this.#timers, runtime.environment)
   }
 
+  /** Watermark of the inputs: the least of their partitions. */
+  get watermark(): number {
+    return this.#clock.watermark
+  }
+
+  /** Nothing is left to fire. */
+  get settled(): boolean {
+    return !this.#clock.behind
+  }
+
   // ---- Committed -------------------------------------------------------------------------------------------------
 
   recover(head: Head | undefined, rows: Iterable<StateRow>): OutputBuffer {
@@ -79,9 +89,14 @@ export class StreamTask implements Committed {
     // Outputs sent before the commit have an identity of this life only: their sequences start anew.
     const sequences = this.#runtime.store.outputs === 'before' ? {} : (head?.sequences as Sequences | undefined)
     this.outputs = new OutputBuffer(this.#producer, this.#runtime.to, sequences)
-    this.watermark = this.#inputWatermark()
-    this.outputs.watermark = this.#context.watermark = this.watermark
-    return this.outputs
+    const { environment, settings, from } = this.#runtime
+    const { outputs } = this
+    const full = (): boolean => outputs.bytes >= settings.commitBytes || outputs.records.length >= settings.commitRecords
+    const parts = { task: this.#name.id, logic: this.#logic, policy: this.#policy, context: this.#context, timers: this.#timers }
+    const watermark = this.#inputWatermark()
+    this.#clock = new EventClock({ ...parts, outputs, input: from[0]!, environment, signal: this.#signal, full }, watermark)
+    this.#context.watermark = watermark
+    return outputs
   }
 
   snapshot(): ReturnType<Committed['snapshot']> {
@@ -147,7 +162,7 @@ export class StreamTask implements Committed {
   async learn(): Promise<void> {
     let rose = false
     for (const input of this.inputs) rose = input.learn() || rose
-    if (rose) await this.#advance()
+    if (rose || this.#clock.behind) await this.#advance()
   }
 
   /** Processes one record. A promise only where the handler is asynchronous or failed. */
@@ -158,31 +173,29 @@ export class StreamTask implements Committed {
       input.position = raw.position
       return undefined
     }
-    let record: StreamRecord
+    let record: StreamRecord | undefined
     const mark = this.outputs.mark()
-    try {
-      record = this.#decode(input, raw, stamp)
-    } catch (error) {
-      return this.#failed(input, raw, stamp, mark, error, () => this.#decode(input, raw, stamp))
-    }
     const attempt = (): Promise<void> | undefined => {
+      if (record === undefined) {
+        this.#context.begin(null, undefined) // what a failure undoes must not be the work of the record before
+        record = this.#decode(input, raw, stamp)
+      }
+      const { eventTime } = record
       this.#context.begin(raw.key, record)
       const result = this.#logic.process(record, this.#context)
       if (result === undefined) return undefined
-      if (isPromise(result)) return result.then(outputs => this.outputs.collect(outputs, record.eventTime))
-      return this.outputs.collect(result, record.eventTime)
+      if (isPromise(result)) return result.then(outputs => this.outputs.collect(outputs, eventTime))
+      return this.outputs.collect(result, eventTime)
     }
+    const settle = (): Promise<void> | undefined => this.#settle(input, raw, stamp, record)
+    const failed = (error: unknown): Promise<void> => this.#failed(input, raw, stamp, mark, error, attempt, settle)
     try {
       const pending = attempt()
-      if (pending)
-        return pending.then(
-          () => this.#settle(input, raw, stamp, record),
-          error => this.#failed(input, raw, stamp, mark, error, attempt, record)
-        )
+      if (pending) return pending.then(settle, failed)
     } catch (error) {
-      return this.#failed(input, raw, stamp, mark, error, attempt, record)
+      return failed(error)
     }
-    return this.#settle(input, raw, stamp, record)
+    return settle()
   }
 
   #decode(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
@@ -226,7 +239,7 @@ export class StreamTask implements Committed {
     }
     input.position = raw.position
     const rose = stamp ? input.tracker.processed(stamp) : record !== undefined && input.tracker.processedForeign(record.eventTime)
-    return rose ? this.#advance() : undefined
+    return rose || this.#clock.behind ? this.#advance() : undefined
   }
 
   #late(record: StreamRecord, watermark: number): void {
@@ -242,7 +255,7 @@ export class StreamTask implements Committed {
     mark: number,
     error: unknown,
     attempt: () => unknown,
-    record?: StreamRecord
+    settle: () => Promise<void> | undefined
   ): Promise<void> {
     const place = { topic: input.bound.topic.name, partition: input.partition }
     const { environment } = this.#runtime
@@ -260,11 +273,10 @@ export class StreamTask implements Committed {
         throw thrown
       }
     })
-    if (gaveUp) {
-      this.outputs.push(park(place, raw, this.#name.id, gaveUp.error, gaveUp.attempts))
-      this.counts.parked++
-    }
-    await this.#settle(input, raw, stamp, gaveUp ? undefined : record)
+    if (!gaveUp) return settle()
+    this.outputs.push(park(place, raw, this.#name.id, gaveUp.error, gaveUp.attempts))
+    this.counts.parked++
+    await this.#settle(input, raw, stamp, undefined)
   }
 
   // ---- time ------------------------------------------------------------------------------------------------------
@@ -275,45 +287,17 @@ export class StreamTask implements Committed {
     return least
   }
 
-  /** Fires what is due, earliest first, then raises the task's own promise. Synchronous as long as the handlers are. */
+  /** Takes the watermark of the inputs, and fires what is due. Synchronous as long as the handlers are. */
   #advance(): Promise<void> | undefined {
-    const watermark = this.#inputWatermark()
-    if (watermark <= this.watermark) return undefined
+    const watermark = Math.max(this.#inputWatermark(), this.watermark)
+    if (watermark === this.watermark && !this.#clock.behind) return undefined
     this.dirty = true
-    this.watermark = this.#context.watermark = watermark
-    return this.#fireUntil(watermark)
-  }
-
-  #fireUntil(watermark: number): Promise<void> | undefined {
-    for (;;) {
-      const timer = this.#timers.due(watermark)
-      if (!timer) break
-      // Until it has fired, outputs at its time are still to come.
-      this.outputs.watermark = Math.max(this.outputs.watermark, timer.time)
-      const keyBytes = Buffer.from(timer.key, 'latin1')
-      this.#context.begin(keyBytes, timer)
-      this.#timers.cancel(timer)
-      const key = decodePart(this.#runtime.from[0] as BoundTopic, 'key', keyBytes)
-      const result = this.#logic.fire({ key, time: timer.time, name: timer.name }, this.#context)
-      const pending = isPromise(result)
-        ? result.then(outputs => this.outputs.collect(outputs, timer.time))
-        : this.outputs.collect(result, timer.time)
-      if (pending) return pending.then(() => this.#fireUntil(watermark))
-    }
-    if (watermark !== Infinity) this.outputs.watermark = Math.max(this.outputs.watermark, watermark)
-    if (!this.#logic.onWatermark) return undefined
-    this.#context.begin(null, undefined)
-    const result = this.#logic.onWatermark(watermark, this.#context)
-    const eventTime = watermark === Infinity ? this.outputs.watermark : watermark
-    return isPromise(result) ? result.then(outputs => this.outputs.collect(outputs, eventTime)) : this.outputs.collect(result, eventTime)
+    this.#context.watermark = watermark
+    return this.#clock.advance(watermark)
   }
 }
 
 /** The parked topics that a stage with this policy may write to. */
 export function parkedTopicsOf(stage: ProcessorStage | SinkStage): readonly string[] {
   return policyOf(stage.failure).then === 'park' ? stage.from.map(topic => parkedTopic(topic.name)) : []
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }

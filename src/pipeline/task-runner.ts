@@ -1,6 +1,6 @@
 import { delayOf, hasCode } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
-import { sleep } from '../core/environment.ts'
+import { deadlineIn, sleep, type Environment } from '../core/environment.ts'
 import type { ProducerId } from '../core/stamp.ts'
 import type { TaskName } from '../exactly-once/index.ts'
 import type { RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
@@ -17,9 +17,12 @@ import { Signal } from '../core/signal.ts'
 
 /** What a task asks of the reader of its stage. */
 export interface ReaderControl {
-  seek(place: TopicPartition, at: StartAt | 'committed'): Promise<void>
+  /** `started` is called before anything from the new place is delivered. */
+  seek(place: TopicPartition, at: StartAt | 'committed', started: () => void): Promise<void>
   pause(place: TopicPartition): void
   resume(place: TopicPartition): void
+  /** The task has come to its end. */
+  finished(): void
   /** For the user's own tools; a store that told the broker itself needs no second word. */
   processed(positions: readonly (TopicPartition & { readonly position: string })[]): void
 }
@@ -57,10 +60,10 @@ export class TaskRunner {
     this.ended.catch(() => {}) // the stage listens, too; it must not be an unhandled rejection before that
   }
 
-  /** Records for this task, in order. Dropped while it is between two lives: the next one seeks. */
+  /** Records for this task, in order. Dropped until it has sought: they belong to an earlier life. */
   push(event: RecordsReceived): void {
     const input = this.#task?.inputs.find(candidate => candidate.bound.topic.name === event.topic)
-    if (!input) return
+    if (!input?.started) return
     input.push(event.records)
     this.#flow(input)
     this.#wake.raise()
@@ -107,16 +110,23 @@ export class TaskRunner {
       await committer.acquire()
       if (runtime.store.outputs === 'before') await runtime.vitals.announce([this.#report(task, 'joining')])
       this.#task = task
-      await Promise.all(task.inputs.map(input => this.#control.seek(this.#place(input), task.startOf(input))))
-      await task.learn()
+      // Before anything is processed: what is told is what is committed.
       this.#tell(task)
+      await Promise.all(task.inputs.map(input => this.#start(task, input)))
       await this.#loop(task, committer)
     } finally {
       this.#task = undefined
       this.#logic.discard?.()
       await committer.close()
-      runtime.vitals.forget(this.#producer)
+      // The end is said again with every beat: whoever waits for it must hear of it.
+      if (!this.finished) runtime.vitals.forget(this.#producer)
     }
+  }
+
+  async #start(task: StreamTask, input: PartitionInput): Promise<void> {
+    await this.#control.seek(this.#place(input), task.startOf(input), () => (input.started = true))
+    // An earlier life may have paused it.
+    this.#control.resume(this.#place(input))
   }
 
   async #loop(task: StreamTask, committer: Committer): Promise<void> {
@@ -140,11 +150,12 @@ export class TaskRunner {
         committedAt = environment.monotonic()
         await environment.turn()
       } else if (!task.inputs.some(candidate => candidate.queued)) {
-        const finished = task.watermark === Infinity && !task.dirty
+        const finished = task.watermark === Infinity && !task.dirty && task.settled
         if (finished && !this.finished) {
           await committer.drain(false)
           this.finished = true
           this.#tell(task)
+          this.#control.finished()
         }
         await this.#wake.wait(task.dirty ? Math.max(0, committedAt + settings.commitInterval - environment.monotonic()) : undefined)
       }
@@ -195,10 +206,25 @@ export class TaskRunner {
   }
 }
 
-/** Ends a task within `timeout`: asks, then tells. */
-export async function endTask(task: TaskRunner, timeout: Promise<void>): Promise<void> {
-  await Promise.race([task.release(), timeout.then(() => task.abandon())])
-  await task.ended.catch(error => {
+/** How long a task that was abandoned may take to notice, ms: a handler that ignores its signal holds nobody up. */
+const patience = 1_000
+
+/** Ends a task within `timeout`: asks, then tells. Rejects with its fatal error. */
+export async function endTask(task: Endable, timeout: Promise<void>, environment: Environment): Promise<void> {
+  const ended = task.release().catch(error => {
     if (!hasCode(error, 'aborted')) throw error
   })
+  const abandoned = timeout.then(() => {
+    task.abandon()
+    return 'abandoned' as const
+  })
+  if ((await Promise.race([ended, abandoned])) !== 'abandoned') return
+  const deadline = deadlineIn(environment, patience)
+  await Promise.race([ended, deadline.reached])
+  deadline.cancel()
+}
+
+interface Endable {
+  release(): Promise<void>
+  abandon(): void
 }

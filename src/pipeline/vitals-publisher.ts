@@ -1,4 +1,4 @@
-import { classified } from '../broker/index.ts'
+import { withRetry } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Environment, Timer } from '../core/environment.ts'
 import { noHeaders, type OutgoingRecord } from '../core/record.ts'
@@ -34,8 +34,11 @@ export class VitalsPublisher {
   /** Must arrive before the first record of these producers: rejects when it cannot. */
   async announce(reports: readonly Report[]): Promise<void> {
     if (reports.length === 0) return
-    const results = await (await this.#open()).send(reports.map(report => this.#record(report)))
-    for (const result of results) if (!result.ok) throw classified(this.#adapter, result.error, 'announcing tasks on the vitals topic')
+    const doing = 'announcing tasks on the vitals topic'
+    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, async () => {
+      const results = await (await this.#open()).send(reports.map(report => this.#record(report)))
+      for (const result of results) if (!result.ok) throw result.error
+    })
   }
 
   /** Kept as the newest; sent at once after a silence, else with the next beat. */
@@ -43,7 +46,7 @@ export class VitalsPublisher {
     if (this.#closed) return
     this.#reports.set(report.producer, report)
     this.#dirty.add(report.producer)
-    const urgent = report.state === 'closing' || this.#environment.monotonic() - this.#sentAt >= this.#interval
+    const urgent = report.state === 'closing' || report.state === 'left' || this.#environment.monotonic() - this.#sentAt >= this.#interval
     if (urgent) this.#schedule(0)
     else if (!this.#timer) this.#schedule(this.#interval)
   }

@@ -103,9 +103,10 @@ export class VitalsView {
     try {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
       for (const record of records) if (record.value) this.#report(record.value)
-      for (const membership of this.#topics.values()) membership.liftSilent(this.#environment.monotonic() - lease)
+      let news = records.length > 0
+      for (const membership of this.#topics.values()) news = membership.liftSilent(this.#environment.monotonic() - lease) || news
       if (atEnd) this.#atEnd()
-      if (records.length > 0) for (const listener of this.#listeners) listener()
+      if (news) for (const listener of this.#listeners) listener()
     } finally {
       this.#interrupt = undefined
     }

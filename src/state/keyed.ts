@@ -1,5 +1,5 @@
 import { view, type Codec } from '../core/codec.ts'
-import { StreamError } from '../core/errors.ts'
+import { asStreamError, StreamError } from '../core/errors.ts'
 
 /** The definition of a keyed state: one value per key of the records. */
 export interface KeyedDefinition<Value = any, Initial = any> {
@@ -96,7 +96,7 @@ export class TaskState {
     for (const slot of this.#slots) {
       const keys = slot.dirty.size > 1 ? [...slot.dirty].sort() : slot.dirty
       for (const key of keys) {
-        const value = slot.values.has(key) ? slot.codec.encode(slot.values.get(key)) : null
+        const value = slot.values.has(key) ? encodeValue(slot, slot.values.get(key)) : null
         rows.push({ slot: slot.name, key, value })
       }
     }
@@ -149,6 +149,15 @@ export class TaskState {
         }
       }
     }
+  }
+}
+
+function encodeValue({ name, codec }: Slot, value: unknown): Uint8Array {
+  try {
+    return codec.encode(value)
+  } catch (error) {
+    const cause = asStreamError(error, 'bad-record', 'it does not encode')
+    throw new StreamError(cause.code, `state '${name}' holds a value that ${codec.name} does not take: ${cause.message}`, { cause: error })
   }
 }
 

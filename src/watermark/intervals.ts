@@ -28,10 +28,12 @@ export class IntervalSet {
     else bounds.splice(at, 0, value, value)
   }
 
-  /** Removes and returns the end of the interval that starts at `start`, else undefined. */
+  /** Removes and returns the end of the interval that starts at `start`, else undefined. What lies before it is dropped. */
   takeFrom(start: number): number | undefined {
-    if (this.#bounds[0] !== start) return undefined
-    return this.#bounds.splice(0, 2)[1]
+    const bounds = this.#bounds
+    while (bounds.length > 0 && bounds[1]! < start) bounds.splice(0, 2)
+    if (bounds.length === 0 || bounds[0]! > start) return undefined
+    return bounds.splice(0, 2)[1]
   }
 
   toJSON(): readonly number[] {

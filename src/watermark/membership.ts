@@ -8,6 +8,8 @@ export interface Member {
   readonly watermark: number
   readonly last: ReadonlyMap<number, number>
   readonly closed: boolean
+  /** It will say no more, and that is no end: once all of it is processed it does not count. */
+  readonly left: boolean
   /** Its silence no longer holds the watermark: a plain producer that has not reported for the lease. */
   readonly lifted: boolean
   /** When its last report was read, monotonic ms of the reader. */
@@ -35,19 +37,25 @@ export class TopicMembership {
       watermark,
       last,
       closed: watermark === Infinity,
+      left: vitals.state === 'left' || known?.left === true,
       lifted: false,
       heardAt: now
     })
     this.version++
   }
 
-  /** Lifts the hold of plain producers that were silent since `before`. The only place where time is trusted. */
-  liftSilent(before: number): void {
+  /**
+   * Lifts the hold of plain producers that were silent since `before`. The only place where time is trusted. True when that
+   * changed something.
+   */
+  liftSilent(before: number): boolean {
+    const { version } = this
     for (const [producer, member] of this.members) {
       if (member.durable || member.closed || member.lifted || member.heardAt >= before) continue
       this.members.set(producer, { ...member, lifted: true })
       this.version++
     }
+    return this.version > version
   }
 
   /** The vitals were read to their end. */
@@ -59,6 +67,6 @@ export class TopicMembership {
 
   /** Every producer has ended, and there was one. */
   get ended(): boolean {
-    return this.members.size > 0 && [...this.members.values()].every(member => member.closed || member.lifted)
+    return this.members.size > 0 && [...this.members.values()].every(member => member.closed && !member.left)
   }
 }

@@ -87,7 +87,7 @@ export class PartitionTracker {
     let holder: ProducerId | undefined
     let lowest = Infinity
     for (const [id, progress] of this.#producers) {
-      if (progress.watermark >= lowest || !this.#counts(id)) continue
+      if (progress.watermark >= lowest || !this.#counts(id, progress)) continue
       lowest = progress.watermark
       holder = id
     }
@@ -111,7 +111,7 @@ export class PartitionTracker {
     let lowest = this.#foreign === -Infinity ? Infinity : this.#foreign - this.#lateness
     let anyone = this.#foreign !== -Infinity
     for (const [id, progress] of this.#producers) {
-      if (!this.#counts(id)) continue
+      if (!this.#counts(id, progress)) continue
       anyone = true
       if (progress.watermark < lowest) lowest = progress.watermark
     }
@@ -120,8 +120,11 @@ export class PartitionTracker {
     return true
   }
 
-  #counts(producer: ProducerId): boolean {
-    return this.#membership?.members.get(producer)?.lifted !== true
+  // A producer that has left, or that nobody knows any more, is no end of the topic: others may come, and must not be late.
+  #counts(producer: ProducerId, progress: ProducerProgress): boolean {
+    const member = this.#membership?.members.get(producer)
+    if (progress.watermark === Infinity && member?.left !== false) return false
+    return member?.lifted !== true
   }
 
   #progress(producer: ProducerId): ProducerProgress {

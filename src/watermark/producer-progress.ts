@@ -13,6 +13,9 @@ export type TimeSnapshot = number | 'end' | null
 export const toSnapshot = (time: number): TimeSnapshot => (time === Infinity ? 'end' : time === -Infinity ? null : time)
 export const fromSnapshot = (time: TimeSnapshot): number => (time === 'end' ? Infinity : (time ?? -Infinity))
 
+/** Most watermarks that are kept while a reader lags behind. */
+const mostPending = 64
+
 /**
  * How much of one producer one partition's reader has processed, and what that lets it conclude about time:
  * `watermark = max { W(n) : every sequence <= n is processed }` (protocol 3.2).
@@ -23,7 +26,7 @@ export class ProducerProgress {
   watermark: number
   /** Processed ones above a gap; only unordered channels fill it. */
   readonly beyond: IntervalSet
-  /** Watermarks that wait for the sequences below theirs. */
+  /** Watermarks that wait for the sequences up to theirs: a staircase, each step with a higher sequence and watermark. */
   #pending: (readonly [sequence: number, watermark: number])[]
 
   constructor(snapshot: ProducerSnapshot = { high: 0, watermark: null }) {
@@ -48,11 +51,7 @@ export class ProducerProgress {
 
   /** The producer says, in a stamp or in its vitals: beyond `sequence`, nothing before `watermark`. True when ours rose. */
   promise(sequence: number, watermark: number): boolean {
-    if (watermark <= this.watermark) return this.#settle()
-    // A producer that goes on rising while we wait for one sequence leaves one promise, not one per report.
-    const last = this.#pending.at(-1)
-    if (last?.[0] === sequence) this.#pending[this.#pending.length - 1] = [sequence, Math.max(watermark, last[1])]
-    else this.#pending.push([sequence, watermark])
+    if (watermark > this.watermark) this.#wait(sequence, watermark)
     return this.#settle()
   }
 
@@ -71,15 +70,26 @@ export class ProducerProgress {
     }
   }
 
+  #wait(sequence: number, watermark: number): void {
+    const pending = this.#pending
+    let at = pending.length
+    while (at > 0 && pending[at - 1]![0] > sequence) at--
+    if (at > 0 && pending[at - 1]![1] >= watermark) return // an earlier step says as much
+    let end = at
+    while (end < pending.length && pending[end]![1] <= watermark) end++
+    if (at > 0 && pending[at - 1]![0] === sequence) at--
+    pending.splice(at, end - at, [sequence, watermark])
+    // Bounded (protocol P7): a step that is left out makes the watermark rise later, never wrongly.
+    if (pending.length > mostPending) this.#pending = pending.filter((_, index) => index % 2 === (pending.length - 1) % 2)
+  }
+
   #settle(): boolean {
-    if (this.#pending.length === 0) return false
-    let risen = this.watermark
-    const waiting: (readonly [number, number])[] = []
-    for (const promise of this.#pending) {
-      if (promise[0] <= this.high) risen = Math.max(risen, promise[1])
-      else waiting.push(promise)
-    }
-    this.#pending = waiting
+    const pending = this.#pending
+    let kept = 0
+    while (kept < pending.length && pending[kept]![0] <= this.high) kept++
+    if (kept === 0) return false
+    const risen = pending[kept - 1]![1]
+    pending.splice(0, kept)
     if (risen <= this.watermark) return false
     this.watermark = risen
     return true

@@ -5,7 +5,12 @@ import { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress
 /** The topic that carries the vitals of all producers of a broker: one partition, compacted by producer. */
 export const vitalsTopic = 'tidemark.vitals'
 
-export type VitalsState = 'joining' | 'active' | 'idle' | 'closing'
+/**
+ * `closing`: a task has come to the end of its inputs, for good. `left`: this producer says no more, others may: a plain
+ * producer that was closed, one life of a task whose identity is of that life only.
+ */
+export type VitalsState = 'joining' | 'active' | 'idle' | 'closing' | 'left'
+const states: readonly string[] = ['joining', 'active', 'idle', 'closing', 'left']
 
 /** What a producer promises for one topic. */
 export interface OutputVitals {
@@ -70,10 +75,11 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
   try {
     const raw = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
     if (raw.v !== version || !/^[0-9a-f]{32}$/.test(raw.producer)) throw new Error(`version ${String(raw.v)}`)
+    if (!states.includes(raw.state)) throw new Error(`state ${String(raw.state)}`)
     const outputs = new Map<string, OutputVitals>()
     for (const [topic, output] of Object.entries<any>(raw.outputs ?? {})) {
       const last = new Map<number, number>()
-      for (const [partition, sequence] of Object.entries(output.last ?? {})) last.set(Number(partition), whole(sequence))
+      for (const [partition, sequence] of Object.entries(output.last ?? {})) last.set(whole(Number(partition)), whole(sequence))
       outputs.set(topic, { watermark: time(output.watermark), last })
     }
     return {

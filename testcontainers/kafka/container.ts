@@ -9,7 +9,7 @@ const HOME = '/tidemark'
 const STOP_TIMEOUT = 30_000
 
 /** Publishes ports on the loopback address only, under the same number inside and outside. */
-class LoopbackContainer extends GenericContainer {
+export class LoopbackContainer extends GenericContainer {
   withLoopbackPorts(...ports: readonly number[]): this {
     const names = ports.map(port => `${port}/tcp`)
     this.createOpts.ExposedPorts = Object.fromEntries(names.map(name => [name, {}]))

@@ -62,6 +62,8 @@ export class Cursor implements TopicPartition {
         bytes += this.#readBatch(maxBytes - bytes, records)
         if (this.#batch) break
       }
+      // All that is left has been read; what is missing has been compacted away.
+      if (!this.#batch) this.#next = end
     }
     return { records, bytes, behind: end - this.#next }
   }

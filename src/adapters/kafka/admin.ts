@@ -2,8 +2,10 @@ import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
 import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type { VendorBroker } from './client.ts'
 import { closedError, type Connection } from './connection.ts'
-import { classify, explain, protocolCode } from './errors.ts'
+import { classify, explain, protocolCode, protocolError } from './errors.ts'
+import { fetchMetadata } from './metadata.ts'
 import { committedOffsets, earliest, latest, listOffset } from './offsets.ts'
 
 export interface AdminContext {
@@ -41,7 +43,7 @@ export class KafkaAdmin implements AdminDriver {
   async #usable({ topic, partitions }: CreateTopic): Promise<boolean> {
     const { connection } = this.#context
     for (const broker of await connection.brokers()) {
-      const { topicMetadata } = await broker.metadata([topic])
+      const { topicMetadata } = await fetchMetadata(broker, [topic])
       if (topicMetadata[0]?.partitionMetadata.length !== partitions) return false
     }
     connection.forgetMetadata()
@@ -56,8 +58,7 @@ export class KafkaAdmin implements AdminDriver {
       const controller = await connection.controller()
       await controller.deleteTopics({ topics: [topic], timeout })
       await this.#until(async () => {
-        for (const broker of await connection.brokers())
-          if ((await describe(() => broker.metadata([topic]))) !== undefined) return false
+        for (const broker of await connection.brokers()) if ((await describe(broker, topic)) !== undefined) return false
         return true
       }, `topic '${topic}' was deleted, but is still there`)
     })
@@ -65,17 +66,14 @@ export class KafkaAdmin implements AdminDriver {
 
   describeTopic(topic: string): Promise<TopicDescription | undefined> {
     return this.#run(`describing topic '${topic}'`, async () => {
-      const broker = await this.#context.connection.anyBroker()
-      const metadata = await describe(() => broker.metadata([topic]))
-      const found = metadata?.topicMetadata[0]
-      return found && { topic, partitions: found.partitionMetadata.length }
+      const partitions = await describe(await this.#context.connection.anyBroker(), topic)
+      return partitions === undefined ? undefined : { topic, partitions }
     })
   }
 
   listTopics(): Promise<readonly string[]> {
     return this.#run('listing topics', async () => {
-      const broker = await this.#context.connection.anyBroker()
-      const { topicMetadata } = await broker.metadata([])
+      const { topicMetadata } = await fetchMetadata(await this.#context.connection.anyBroker(), null)
       return topicMetadata.filter(({ isInternal }) => !isInternal).map(({ topic }) => topic)
     })
   }
@@ -147,12 +145,12 @@ export class KafkaAdmin implements AdminDriver {
   }
 }
 
-/** `undefined` when there is no such topic. */
-async function describe<Metadata>(ask: () => Promise<Metadata>): Promise<Metadata | undefined> {
-  try {
-    return await ask()
-  } catch (error) {
-    if (protocolCode(error) === 3) return undefined
-    throw error
-  }
+/** The number of partitions, `undefined` when there is no such topic. */
+async function describe(broker: VendorBroker, topic: string): Promise<number | undefined> {
+  const [found] = (await fetchMetadata(broker, [topic])).topicMetadata
+  if (!found || found.topicErrorCode === 3) return undefined
+  // LEADER_NOT_AVAILABLE: it is there.
+  if (found.topicErrorCode !== 0 && found.topicErrorCode !== 5)
+    throw protocolError(found.topicErrorCode, `describing topic '${topic}'`)
+  return found.partitionMetadata.length
 }

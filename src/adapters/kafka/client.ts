@@ -29,7 +29,6 @@ export interface VendorCluster {
   refreshMetadataIfNecessary(): Promise<void>
   findBroker(node: { readonly nodeId: number | string }): Promise<VendorBroker>
   findControllerBroker(): Promise<VendorBroker>
-  findGroupCoordinator(of: { readonly groupId: string; readonly coordinatorType: number }): Promise<VendorBroker>
 }
 
 /** *Internal.* */
@@ -37,15 +36,32 @@ export interface VendorBrokerPool {
   readonly brokers: Readonly<Record<string, VendorBroker>>
   readonly seedBroker: VendorBroker | undefined
   readonly metadata: VendorMetadata | null
+  createBroker: (options: object) => VendorBroker
   findConnectedBroker(): Promise<VendorBroker>
 }
 
-/** *Internal.* */
+/** *Internal.* What `metadata.ts` reads and kafkajs keeps. */
 export interface VendorMetadata {
+  readonly brokers: readonly {
+    readonly nodeId: number
+    readonly host: string
+    readonly port: number
+    readonly rack: string | null
+  }[]
+  readonly clusterId: string | null
+  readonly controllerId: number
   readonly topicMetadata: readonly {
+    readonly topicErrorCode: number
     readonly topic: string
-    readonly isInternal?: boolean
-    readonly partitionMetadata: readonly { readonly partitionId: number; readonly leader: number }[]
+    readonly isInternal: boolean
+    readonly partitionMetadata: readonly {
+      readonly partitionErrorCode: number
+      readonly partitionId: number
+      readonly leader: number
+      readonly replicas: readonly number[]
+      readonly isr: readonly number[]
+      readonly offlineReplicas: readonly number[]
+    }[]
   }[]
 }
 
@@ -85,7 +101,11 @@ export interface VendorBroker {
   readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
   readonly connectionPool: VendorConnectionPool
   isConnected(): boolean
-  metadata(topics: readonly string[]): Promise<VendorMetadata>
+  metadata: (topics: readonly string[]) => Promise<VendorMetadata>
+  findGroupCoordinator(of: {
+    readonly groupId: string
+    readonly coordinatorType: number
+  }): Promise<{ readonly coordinator: { readonly nodeId: number } }>
   listOffsets(request: {
     readonly isolationLevel: number
     readonly topics: readonly {

@@ -1,27 +1,14 @@
 import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
+import { type Call, callBroker } from './call.ts'
 import type { KafkaClient, VendorBroker, VendorCluster, VendorMetadata } from './client.ts'
-import { classify, isStaleMetadata, protocolCode } from './errors.ts'
+import { isStaleMetadata, protocolCode, protocolError } from './errors.ts'
 import { clusterOf, metadataMaxAge } from './vendor-cluster.ts'
-import { Reader } from './wire.ts'
 
 /** Ms to wait for a coordinator that the brokers are about to appoint. */
 const longestElection = 5_000
-
-export interface Call<Answer> {
-  readonly apiKey: number
-  readonly apiVersion: number
-  readonly apiName: string
-  readonly body: Buffer
-  /** Reads the answer, after the throttle time where the version has it first. */
-  readonly decode: (reader: Reader) => Answer
-  /** The first field is a throttle time that the client must keep. */
-  readonly throttleFirst: boolean
-  /** Ms; default: the client's own. */
-  readonly timeout?: number
-  /** False: the broker does not answer, and the call resolves with `undefined`. */
-  readonly answered?: boolean
-}
+const loading = 14
+const notAvailable = 15
 
 /** Own sockets to the brokers of a cluster. Reconnects when it is used again after a failure. */
 export class Connection {
@@ -52,7 +39,10 @@ export class Connection {
    * fails with "Broker not connected". So what may open a socket is done one at a time.
    */
   #alone<Result>(act: () => Promise<Result>): Promise<Result> {
-    const acting = this.#last.then(act)
+    const acting = this.#last.then(() => {
+      this.#refuseClosed()
+      return act()
+    })
     this.#last = acting.catch(() => undefined)
     return acting
   }
@@ -71,36 +61,14 @@ export class Connection {
     const fresh = this.#environment.monotonic() - this.#refreshed < metadataMaxAge
     if (fresh && topics.every(topic => this.partitionCount(topic) > 0)) return
     for (const topic of topics) this.#cluster.targetTopics.add(topic)
-    try {
-      // A refresh that was already under way is shared by kafkajs, and may not have asked for all of these.
-      for (let left = 3; left > 0; left--) {
-        await this.#alone(() => this.#cluster.refreshMetadata())
-        if (topics.every(topic => this.partitionCount(topic) > 0)) break
-      }
-    } catch (error) {
-      if (protocolCode(error) !== 3) throw error
-      await this.#forgetMissing(topics)
-    }
-    this.#refreshed = this.#environment.monotonic()
-  }
-
-  /** kafkajs asks for every topic it ever met, and fails for all when one is gone. */
-  async #forgetMissing(topics: readonly string[]): Promise<void> {
-    const broker = await this.#alone(() => this.#cluster.brokerPool.findConnectedBroker())
-    for (const topic of topics)
-      try {
-        await broker.metadata([topic])
-      } catch (error) {
-        if (protocolCode(error) !== 3) throw error
-        this.#cluster.targetTopics = new Set(this.#leaders().keys())
-        this.#cluster.targetTopics.delete(topic)
-        throw new StreamError('unknown-topic', `there is no topic '${topic}': create it, or check its name`, {
-          adapter: 'kafka',
-          cause: error
-        })
-      }
-    this.#cluster.targetTopics = new Set(topics)
     await this.#alone(() => this.#cluster.refreshMetadata())
+    this.#refreshed = this.#environment.monotonic()
+    for (const { topic, topicErrorCode } of this.#cluster.brokerPool.metadata?.topicMetadata ?? []) {
+      if (topicErrorCode === 0) continue
+      // Not to be asked for again and again on behalf of the others.
+      if (topicErrorCode === 3) this.#cluster.targetTopics.delete(topic)
+      if (topics.includes(topic)) throw topicError(topic, topicErrorCode)
+    }
   }
 
   /** The next `loadTopics` asks the brokers again. */
@@ -113,13 +81,13 @@ export class Connection {
     return this.#leaders().get(topic)?.length ?? 0
   }
 
-  /** Id of the node that leads the partition, as far as is known. */
+  /** Id of the node that leads the partition, as far as is known; -1 when it has none just now. */
   leaderId(topic: string, partition: number): number | undefined {
     return this.#leaders().get(topic)?.[partition]
   }
 
   async broker(nodeId: number): Promise<VendorBroker> {
-    await this.connect()
+    await this.#needBrokers()
     return this.#find(nodeId)
   }
 
@@ -132,9 +100,7 @@ export class Connection {
   /** All brokers of the cluster. */
   async brokers(): Promise<readonly VendorBroker[]> {
     await this.#needBrokers()
-    return Promise.all(
-      Object.keys(this.#cluster.brokerPool.brokers).map(nodeId => this.#cluster.findBroker({ nodeId }))
-    )
+    return Promise.all(Object.keys(this.#cluster.brokerPool.brokers).map(nodeId => this.#find(nodeId)))
   }
 
   /** The broker that takes orders to create and delete topics. */
@@ -170,6 +136,7 @@ export class Connection {
       await this.loadTopics([topic])
     }
     const nodeId = this.leaderId(topic, partition)
+    if (nodeId === -1) throw protocolError(5, `partition ${partition} of topic '${topic}' has no leader`)
     if (nodeId === undefined)
       throw new StreamError(
         'unknown-topic',
@@ -194,10 +161,13 @@ export class Connection {
   async #findCoordinator(coordinatorType: number, id: string): Promise<VendorBroker> {
     const started = this.#environment.monotonic()
     for (;;) {
+      const asked = await this.anyBroker()
       try {
-        return await this.#alone(() => this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType }))
+        const { coordinator } = await asked.findGroupCoordinator({ groupId: id, coordinatorType })
+        return await this.broker(coordinator.nodeId)
       } catch (error) {
-        if (this.#closed || !this.#cluster.isConnected() || classify(error).code !== 'connection') throw error
+        const code = protocolCode(error)
+        if (code !== loading && code !== notAvailable) throw error
         if (this.#environment.monotonic() - started > longestElection) throw error
       }
       await sleep(this.#environment, 100)
@@ -209,39 +179,10 @@ export class Connection {
     this.#coordinators.delete(`${kind} ${id}`)
   }
 
-  /** The newest version of a request that the broker understands, at most `newest`. */
-  versionOf(broker: VendorBroker, apiKey: number, apiName: string, oldest: number, newest: number): number {
-    const known = broker.versions?.[apiKey]
-    const version = Math.min(newest, known?.maxVersion ?? -1)
-    if (version < oldest || version < (known?.minVersion ?? 0))
-      throw new StreamError('unsupported', `the broker does not speak version ${oldest} to ${newest} of ${apiName}`, {
-        adapter: 'kafka'
-      })
-    return version
-  }
-
   /** Sends a request whose bytes are made and read here. */
   async call<Answer>(broker: VendorBroker, call: Call<Answer>): Promise<Answer> {
     this.#refuseClosed()
-    const { apiKey, apiVersion, apiName, body, answered = true } = call
-    return broker.connectionPool.send({
-      request: {
-        apiKey,
-        apiVersion,
-        apiName,
-        expectResponse: () => answered,
-        encode: async () => ({ buf: body, buffer: body })
-      },
-      response: {
-        decode: async payload => {
-          const reader = new Reader(payload)
-          const clientSideThrottleTime = call.throttleFirst ? reader.int32() : 0
-          return { clientSideThrottleTime, answer: call.decode(reader) }
-        },
-        parse: async decoded => decoded.answer
-      },
-      requestTimeout: call.timeout ?? null
-    })
+    return callBroker(broker, call)
   }
 
   async #needBrokers(): Promise<void> {
@@ -276,10 +217,20 @@ export class Connection {
     for (const broker of [...Object.values(brokers), ...(seedBroker ? [seedBroker] : [])])
       for (const { requestQueue } of broker.connectionPool.pool) requestQueue.rejectAll(closedError())
     await this.#cluster.disconnect()
+    // What was connecting in the meantime has opened a socket again.
+    await this.#last
+    await this.#cluster.disconnect()
   }
 }
 
 const noIndex = { of: null, leaders: new Map<string, readonly number[]>() }
+
+function topicError(topic: string, code: number): StreamError {
+  if (code !== 3) return protocolError(code, `topic '${topic}'`)
+  return new StreamError('unknown-topic', `there is no topic '${topic}': create it, or check its name`, {
+    adapter: 'kafka'
+  })
+}
 
 export function closedError(): StreamError {
   return new StreamError('closed', 'this part of the kafka adapter has been closed', { adapter: 'kafka' })

@@ -1,3 +1,4 @@
+import { versionOf } from './call.ts'
 import type { VendorBroker } from './client.ts'
 import type { Connection } from './connection.ts'
 import { protocolError } from './errors.ts'
@@ -44,7 +45,7 @@ export async function fetchRecords(
   from: readonly FetchFrom[],
   options: FetchOptions
 ): Promise<readonly FetchedPartition[]> {
-  const version = connection.versionOf(broker, 1, 'Fetch', 4, options.newest ?? 11)
+  const version = versionOf(broker, 1, 'Fetch', 4, options.newest ?? 11)
   return connection.call(broker, {
     apiKey: 1,
     apiVersion: version,

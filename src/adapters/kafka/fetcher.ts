@@ -90,11 +90,17 @@ export class Fetcher {
     const free = room() - reserved
     // Small gaps are not worth a request.
     if (free < maxBytes / 4) return
+    const leaderless: ReadState[] = []
     const byLeader = new Map<number, ReadState[]>()
     for (const state of this.#states.values()) {
       if (state.offset === undefined || state.paused) continue
       const leader = connection.leaderId(state.topic, state.partition)
-      if (leader === undefined || leader < 0) return this.#refresh()
+      if (leader === undefined || leader < 0) {
+        // Of a topic that is not known the metadata will tell.
+        if (leader !== undefined) this.#failing(state, protocolError(leaderNotAvailable, 'reading'))
+        leaderless.push(state)
+        continue
+      }
       if (this.#busy.has(leader)) continue
       const states = byLeader.get(leader)
       if (states) states.push(state)
@@ -102,6 +108,7 @@ export class Fetcher {
     }
     const bytes = Math.max(1, Math.floor(Math.min(free / byLeader.size, maxBytes / 2)))
     for (const [leader, states] of byLeader) void this.#fetch(leader, states, bytes)
+    if (leaderless.length > 0) this.#refresh()
   }
 
   async #fetch(leader: number, states: readonly ReadState[], maxBytes: number): Promise<void> {
@@ -190,13 +197,16 @@ export class Fetcher {
       () => environment.timer(20, goOn),
       (error: unknown) => {
         if (this.#stopped) return
-        for (const state of states) this.#failing(state, error)
+        const missing = classify(error).code === 'unknown-topic'
+        for (const state of states)
+          if (!missing || connection.leaderId(state.topic, state.partition) === undefined) this.#failing(state, error)
         environment.timer(100, goOn)
       }
     )
   }
 }
 
+const leaderNotAvailable = 5
 /** OFFSET_OUT_OF_RANGE */
 const outOfRange = 1
 

@@ -12,6 +12,7 @@ import {
 import type { VendorBroker } from './client.ts'
 import type { Connection } from './connection.ts'
 import { classify, explain, protocolCode } from './errors.ts'
+import { within } from './within.ts'
 
 export interface GroupMemberContext {
   /** Sockets of its own: while a member waits for the others to join, nothing else gets through on them. */
@@ -292,12 +293,4 @@ export class GroupMember {
   #coordinator(): Promise<VendorBroker> {
     return this.#context.connection.coordinator('group', this.#context.group)
   }
-}
-
-/** True when the promise resolves in time, false when time is up first; rejects as it does. */
-export function within(environment: Environment, milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const timer = environment.timer(milliseconds, () => resolve(false))
-    promise.then(() => resolve(true), reject).finally(() => timer.cancel())
-  })
 }

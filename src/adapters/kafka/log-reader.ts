@@ -11,12 +11,15 @@ import type {
 import { PullQueue } from '../shared/pull-queue.ts'
 import type { FindCodec } from './compression.ts'
 import { closedError, type Connection } from './connection.ts'
-import { classify, explain, protocolCode } from './errors.ts'
+import { explain } from './errors.ts'
+import { eventOf, type FetchedSet } from './fetched-set.ts'
 import { Fetcher, type ReadState } from './fetcher.ts'
-import { GroupMember, within } from './group-member.ts'
+import { GroupMember } from './group-member.ts'
 import { type Holding, Holdings } from './holdings.ts'
-import { commitsOf, committedOffsets, earliest, listOffset, offsetOf } from './offsets.ts'
-import { countWithin, decodeRecords, type RecordSet } from './records.ts'
+import { commitPositions } from './commit.ts'
+import { committedOffsets, earliest, listOffset, offsetOf } from './offsets.ts'
+import { countWithin, decodeRecords } from './records.ts'
+import { within } from './within.ts'
 
 export interface LogReaderContext {
   /** For records, offsets and commits. */
@@ -34,15 +37,6 @@ type Queued =
   | { readonly kind: 'event'; readonly event: LogEvent }
   | { readonly kind: 'failure'; readonly error: unknown }
   | FetchedSet
-
-/** Records of one fetch and partition: as they came, or the rest of them that was too much for one `receive`. */
-interface FetchedSet {
-  readonly kind: 'set'
-  readonly state: ReadState
-  readonly set: RecordSet
-  readonly decoded?: readonly RawRecord[]
-  readonly highWatermark: number
-}
 
 /** Events of one `receive`: a handful. */
 const mostEvents = 8
@@ -235,27 +229,12 @@ export class KafkaLogReader implements LogReader {
 
   async #commit(positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
     if (positions.length === 0) return
-    const { group } = this.#options
-    const topics = commitsOf(positions)
-    for (;;) {
-      for (const place of positions) this.#holding(place, 'commit')
-      const { memberId, generation } = this.#member.membership
-      try {
-        const coordinator = await this.#context.data.coordinator('group', group)
-        const request = { groupId: group, memberId, groupGenerationId: generation, topics }
-        await coordinator.offsetCommit(request)
-        return
-      } catch (error) {
-        const code = protocolCode(error)
-        // While the group changes, a member that still holds the partitions must only wait for its new generation.
-        const moved = this.#member.membership.generation !== generation || !this.#member.stable
-        if ((code !== 22 && code !== 27) || !moved) {
-          if (classify(error).code === 'connection') this.#context.data.forgetCoordinator('group', group)
-          throw explain(error, `committing positions of group '${group}'`)
-        }
-      }
-      await this.#member.settled()
-    }
+    await commitPositions(positions, {
+      connection: this.#context.data,
+      member: this.#member,
+      group: this.#options.group,
+      check: place => void this.#holding(place, 'commit')
+    })
   }
 
   #holding(place: TopicPartition, what: string): Holding {
@@ -305,12 +284,4 @@ export class KafkaLogReader implements LogReader {
     await Promise.all([this.#member.stop(), membership.close()])
     await data.close()
   }
-}
-
-/** What is handed over counts as delivered: a pause goes on after it. */
-function eventOf({ state, set, highWatermark }: FetchedSet, records: readonly RawRecord[]): LogEvent {
-  const { topic, partition } = set
-  const last = Number(records.at(-1)!.position)
-  state.delivered = last + 1
-  return { kind: 'records', topic, partition, records, behind: Math.max(0, highWatermark - last - 1) }
 }

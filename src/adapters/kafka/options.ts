@@ -93,17 +93,12 @@ export function readKafkaOptions(given: KafkaOptions): ReadKafkaOptions {
       !(Number.isInteger(value) && (value > 0 || (name === 'replicationFactor' && value === -1)))
     )
       throw bad(`option '${name}' must be a whole number above 0, got ${value}`)
+  const ssl = readSsl(options.ssl)
   if (sasl) checkSasl(sasl)
   return {
     brokers,
     clientId: options.clientId ?? 'tidemark',
-    // The environment can only say it in text.
-    ssl:
-      (options.ssl as unknown) === 'true'
-        ? true
-        : (options.ssl as unknown) === 'false'
-          ? false
-          : (options.ssl ?? false),
+    ssl,
     sasl,
     compression: options.compression ?? 'none',
     acks: options.acks ?? 'all',
@@ -115,6 +110,15 @@ export function readKafkaOptions(given: KafkaOptions): ReadKafkaOptions {
     replicationFactor: options.replicationFactor ?? -1,
     client
   }
+}
+
+/** The environment can only say it in text. */
+function readSsl(ssl: unknown): boolean | Readonly<Record<string, unknown>> {
+  if (ssl === undefined || ssl === 'false') return false
+  if (ssl === 'true') return true
+  if (typeof ssl === 'boolean' || (typeof ssl === 'object' && ssl !== null && !Array.isArray(ssl)))
+    return ssl as boolean | Readonly<Record<string, unknown>>
+  throw bad("option 'ssl' must be true, false, or an object with options of node:tls")
 }
 
 function checkSasl({ mechanism, username, password, oauthBearerProvider }: Partial<KafkaSasl>): void {

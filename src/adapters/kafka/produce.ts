@@ -5,12 +5,12 @@ import { kafkaCapabilities } from './capabilities.ts'
 import type { VendorBroker } from './client.ts'
 import type { Connection } from './connection.ts'
 import { classify, explain, isStaleMetadata, protocolError } from './errors.ts'
+import { produce, type ProduceAnswer } from './produce-request.ts'
 import { anonymous, type BatchCodec, type BatchProducer, encodeBatch, recordCost } from './record-batch.ts'
-import { type Reader, Writer } from './wire.ts'
 
 /**
  * Writes records to the leaders of their partitions: one request per leader and round, one batch per partition in it (more
- * the broker does not take), produce versions 3 to 7. Source: kafka.apache.org/protocol#The_Messages_Produce.
+ * the broker does not take).
  */
 export interface WriteOptions {
   readonly connection: Connection
@@ -74,7 +74,8 @@ export async function writeRecords(records: readonly OutgoingRecord[], options: 
   const leaders = new Map<number, Pending[]>()
   for (const pending of pendings) {
     const leader = connection.leaderId(pending.topic, pending.partition)
-    if (leader === undefined) round.fail(pending, unknown.get(pending.topic) ?? noPartition(pending, connection))
+    if (leader === -1) round.fail(pending, noLeader(pending, connection))
+    else if (leader === undefined) round.fail(pending, unknown.get(pending.topic) ?? noPartition(pending, connection))
     else if (leaders.has(leader)) leaders.get(leader)!.push(pending)
     else leaders.set(leader, [pending])
   }
@@ -147,7 +148,7 @@ class Round {
       while (left.length > 0) {
         const slices = await this.#slices(left)
         sent = slices.length > 0
-        const answers = sent ? await produce(broker, slices, this.#options) : []
+        const answers = sent ? await this.#produce(broker, slices) : []
         sent = false
         this.answered = true
         for (const [index, slice] of slices.entries()) this.#settle(slice, answers[index])
@@ -158,6 +159,13 @@ class Round {
       this.unclear ||= sent
       for (const pending of left) this.fail(pending, explain(error, `writing to ${pending.topic}/${pending.partition}`))
     }
+  }
+
+  #produce(broker: VendorBroker, slices: readonly Slice[]): ReturnType<typeof produce> {
+    const { connection, acks, timeout, identity, newest } = this.#options
+    const parts = slices.map(({ pending: { topic, partition }, batch }) => ({ topic, partition, batch }))
+    const transactionalId = identity?.transactionalId ?? null
+    return produce(connection, broker, { transactionalId, acks, timeout, parts, ...(newest && { newest }) })
   }
 
   #isOpen({ places, done }: Pending): boolean {
@@ -240,54 +248,9 @@ function advance({ sequences }: ProducerIdentity, pending: Pending, count: numbe
   sequences.set(key, ((sequences.get(key) ?? 0) + count) % 0x8000_0000)
 }
 
-interface ProduceAnswer {
-  readonly errorCode: number
-  /** Of the first record. */
-  readonly offset: number
-}
-
-async function produce(
-  broker: VendorBroker,
-  slices: readonly Slice[],
-  { connection, acks, timeout, identity, newest }: WriteOptions
-): Promise<readonly (ProduceAnswer | undefined)[]> {
-  const version = connection.versionOf(broker, 0, 'Produce', 3, newest ?? 7)
-  const topics = Map.groupBy(slices, slice => slice.pending.topic)
-  const writer = new Writer(256 + slices.reduce((sum, { batch }) => sum + batch.byteLength + 64, 0))
-  writer
-    .string(identity?.transactionalId ?? null)
-    .int16(acks)
-    .int32(timeout)
-  writer.array([...topics], ([topic, parts]) => {
-    writer.string(topic).array(parts, ({ pending, batch }) => writer.int32(pending.partition).block(batch))
-  })
-  const answers = await connection.call(broker, {
-    apiKey: 0,
-    apiVersion: version,
-    apiName: 'Produce',
-    body: writer.bytes,
-    decode: reader => decode(version, reader),
-    throttleFirst: false,
-    timeout: timeout + 500,
-    answered: acks !== 0
-  })
-  return slices.map(({ pending }) => answers?.get(keyOf(pending)))
-}
-
-function decode(version: number, reader: Reader): Map<string, ProduceAnswer> {
-  const answers = new Map<string, ProduceAnswer>()
-  reader.array(() => {
-    const topic = reader.string()
-    reader.array(() => {
-      const partition = reader.int32()
-      const errorCode = reader.int16()
-      const offset = reader.int64()
-      reader.int64() // the broker's time
-      if (version >= 5) reader.int64() // log start
-      answers.set(`${topic}/${partition}`, { errorCode, offset })
-    })
-  })
-  return answers
+function noLeader({ topic, partition }: Pending, connection: Connection): StreamError {
+  connection.forgetMetadata()
+  return protocolError(5, `writing to ${topic}/${partition}`)
 }
 
 function noPartition({ topic, partition }: Pending, connection: Connection): StreamError {

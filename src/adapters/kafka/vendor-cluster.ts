@@ -1,6 +1,7 @@
 import { StreamError } from '../../core/errors.ts'
 import type { KafkaClient, VendorCluster, VendorRequestQueue } from './client.ts'
 import { explain } from './errors.ts'
+import { fetchMetadata } from './metadata.ts'
 
 /**
  * The one place that reaches below kafkajs's documented surface: its `Cluster`, which owns sockets, TLS, SASL, metadata and
@@ -39,15 +40,17 @@ export function clusterOf(kafka: KafkaClient): VendorCluster {
       }
     )
   quietTimers(cluster)
+  tolerateTopics(cluster)
   return cluster
 }
 
 function internals(cluster: VendorCluster): [string, boolean][] {
-  const methods = ['connect', 'refreshMetadata', 'findBroker', 'findControllerBroker', 'findGroupCoordinator'] as const
+  const methods = ['connect', 'refreshMetadata', 'findBroker', 'findControllerBroker'] as const
   return [
     ...methods.map((name): [string, boolean] => [`cluster.${name}`, typeof cluster[name] === 'function']),
     ['cluster.targetTopics', cluster.targetTopics instanceof Set],
     ['cluster.brokerPool', typeof cluster.brokerPool?.findConnectedBroker === 'function'],
+    ['cluster.brokerPool.createBroker', typeof cluster.brokerPool?.createBroker === 'function'],
     ['cluster.connectionPoolBuilder', typeof cluster.connectionPoolBuilder?.build === 'function']
   ]
 }
@@ -70,5 +73,15 @@ function skipIdleTimer(queue: VendorRequestQueue): void {
   const schedule = queue.scheduleCheckPendingRequests.bind(queue)
   queue.scheduleCheckPendingRequests = () => {
     if (queue.pending.length > 0) schedule()
+  }
+}
+
+/** One topic that is gone, or one partition without a leader, must not take the others with it (`metadata.ts`). */
+function tolerateTopics({ brokerPool }: VendorCluster): void {
+  const create = brokerPool.createBroker
+  brokerPool.createBroker = options => {
+    const broker = create(options)
+    broker.metadata = topics => fetchMetadata(broker, topics)
+    return broker
   }
 }

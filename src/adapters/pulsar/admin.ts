@@ -39,7 +39,10 @@ export class PulsarAdmin implements AdminDriver {
         await topics.rest.put(`creating topic '${topic}'`, `${path}/partitions`, partitions)
       } catch (error) {
         if (error instanceof PulsarError && error.status === 409)
-          throw new StreamError('topic-exists', `${topics.fullName(topic)} exists already`, { adapter: 'pulsar', cause: error })
+          throw new StreamError('topic-exists', `${topics.fullName(topic)} exists already`, {
+            adapter: 'pulsar',
+            cause: error
+          })
         throw error
       }
       topics.forget(topic)
@@ -94,7 +97,9 @@ export class PulsarAdmin implements AdminDriver {
     const { topics } = this.#context
     await this.#until(`topic '${topic}' was created, but is not served yet`, async () => {
       if ((await topics.partitions(topic)) !== partitions) return false
-      await Promise.all(Array.from({ length: partitions }, (_, index) => topics.last(partitionName(topic, index, partitions))))
+      await Promise.all(
+        Array.from({ length: partitions }, (_, index) => topics.last(partitionName(topic, index, partitions)))
+      )
       return true
     })
   }
@@ -107,7 +112,10 @@ export class PulsarAdmin implements AdminDriver {
       await letGo(topic)
       topics.forget(topic)
       const path = topics.pathOf(topic)
-      await topics.rest.delete(`deleting topic '${topic}'`, count === 0 ? `${path}?force=true` : `${path}/partitions?force=true`)
+      await topics.rest.delete(
+        `deleting topic '${topic}'`,
+        count === 0 ? `${path}?force=true` : `${path}/partitions?force=true`
+      )
       // The socket of somebody else may have created a partition again in the meantime.
       for (let partition = 0; partition < count; partition++)
         await topics.rest
@@ -115,7 +123,10 @@ export class PulsarAdmin implements AdminDriver {
           .catch((error: unknown) => {
             if (!(error instanceof PulsarError && error.status === 404)) throw error
           })
-      await this.#until(`topic '${topic}' was deleted, but is still there`, async () => (await topics.partitions(topic)) === undefined)
+      await this.#until(
+        `topic '${topic}' was deleted, but is still there`,
+        async () => (await topics.partitions(topic)) === undefined
+      )
     })
   }
 
@@ -179,7 +190,10 @@ export class PulsarAdmin implements AdminDriver {
     const started = environment.monotonic()
     for (let delay = 5; !(await done().catch(passing)); delay = Math.min(delay * 2, 200)) {
       if (environment.monotonic() - started > requestTimeout)
-        throw new StreamError('timeout', `${otherwise}, after ${requestTimeout} ms`, { adapter: 'pulsar', retryable: true })
+        throw new StreamError('timeout', `${otherwise}, after ${requestTimeout} ms`, {
+          adapter: 'pulsar',
+          retryable: true
+        })
       await sleep(environment, delay)
     }
   }
@@ -201,9 +215,13 @@ function passing(error: unknown): false {
 }
 
 function noGroups(): StreamError {
-  return new StreamError('unsupported', "Pulsar's subscriptions are not used: positions are in the client's store, see `behind`", {
-    adapter: 'pulsar'
-  })
+  return new StreamError(
+    'unsupported',
+    "Pulsar's subscriptions are not used: positions are in the client's store, see `behind`",
+    {
+      adapter: 'pulsar'
+    }
+  )
 }
 
 interface Settings {
@@ -213,17 +231,21 @@ interface Settings {
 
 function readSettings(topic: string, given: Readonly<Record<string, string>>): Settings {
   const known = ['retentionTimeInMinutes', 'retentionSizeInMB', 'deduplication']
-  const bad = (message: string): StreamError => new StreamError('bad-config', `settings of topic '${topic}': ${message}`, { adapter: 'pulsar' })
-  for (const name of Object.keys(given)) if (!known.includes(name)) throw bad(`unknown setting '${name}'; known are ${known.join(', ')}`)
+  const bad = (message: string): StreamError =>
+    new StreamError('bad-config', `settings of topic '${topic}': ${message}`, { adapter: 'pulsar' })
+  for (const name of Object.keys(given))
+    if (!known.includes(name)) throw bad(`unknown setting '${name}'; known are ${known.join(', ')}`)
   const number = (name: string): number | undefined => {
     const text = given[name]
     if (text === undefined) return undefined
     const value = Number(text)
-    if (!Number.isInteger(value) || value < -1) throw bad(`'${name}' must be a whole number, -1 for no limit, got '${text}'`)
+    if (!Number.isInteger(value) || value < -1)
+      throw bad(`'${name}' must be a whole number, -1 for no limit, got '${text}'`)
     return value
   }
   const [minutes, megabytes, deduplication] = [number(known[0]!), number(known[1]!), given['deduplication']]
-  if (deduplication !== undefined && !['true', 'false'].includes(deduplication)) throw bad(`'deduplication' must be true or false, got '${deduplication}'`)
+  if (deduplication !== undefined && !['true', 'false'].includes(deduplication))
+    throw bad(`'deduplication' must be true or false, got '${deduplication}'`)
   return {
     retention:
       minutes === undefined && megabytes === undefined

@@ -34,7 +34,11 @@ const texts: readonly (readonly [pattern: RegExp, code: ErrorCode, retryable?: b
   [/topic ?terminated|was already terminated/i, 'bad-config'],
   [/topic ?(does ?not ?exist|not ?found)|TopicNotFound|namespace not found/i, 'unknown-topic'],
   [/time ?d? ?out/i, 'timeout', again],
-  [/not ?ready|unavailable|not ?connected|connect|closed|fenced|lookup|unloaded|shutting ?down|disconnect|temporar/i, 'connection', again]
+  [
+    /not ?ready|unavailable|not ?connected|connect|closed|fenced|lookup|unloaded|shutting ?down|disconnect|temporar/i,
+    'connection',
+    again
+  ]
 ]
 
 /** Errors of Node's sockets and certificates. */
@@ -45,9 +49,17 @@ const nativeResults: readonly (readonly [pattern: RegExp, code: ErrorCode, retry
   [/\bTopicNotFound\b/, 'unknown-topic'],
   [/\b(Authentication|Authorization)Error\b/, 'unauthorized'],
   [/\bMessageTooBig\b/, 'too-large'],
-  [/\bProducerBlockedQuotaExceeded(Error|Exception)\b|\bTooManyLookupRequestException\b|\bProducerQueueIsFull\b/, 'throttled', again],
+  [
+    /\bProducerBlockedQuotaExceeded(Error|Exception)\b|\bTooManyLookupRequestException\b|\bProducerQueueIsFull\b/,
+    'throttled',
+    again
+  ],
   [/\bTimeOut\b/, 'timeout', again],
-  [/\b(ConnectError|NotConnected|Disconnected|ServiceUnitNotReady|ReadError|ProducerBusy|BrokerMetadataError|BrokerPersistenceError|Retryable)\b/, 'connection', again]
+  [
+    /\b(ConnectError|NotConnected|Disconnected|ServiceUnitNotReady|ReadError|ProducerBusy|BrokerMetadataError|BrokerPersistenceError|Retryable)\b/,
+    'connection',
+    again
+  ]
 ]
 
 /** The code of anything that this adapter, Node's sockets or `pulsar-client` threw. */
@@ -60,7 +72,8 @@ export function classify(error: unknown): Classified {
   }
   for (const part of chain(error))
     for (const [pattern, code, retryable = false] of nativeResults)
-      if (/^Failed to |pulsar_result/.test(String(part['message'])) && pattern.test(String(part['message']))) return { code, retryable }
+      if (/^Failed to |pulsar_result/.test(String(part['message'])) && pattern.test(String(part['message'])))
+        return { code, retryable }
   return { code: 'internal', retryable: false }
 }
 
@@ -95,14 +108,19 @@ export function answerError(what: string, status: number, text: string): PulsarE
   const said = reasonIn(text)
   const classified = classifyAnswer(status, said)
   const advice = adviceOf[classified.code]
-  return new PulsarError(classified, `${what}: Pulsar answered ${status}${said && `, ${said}`}${advice ? ` (${advice})` : ''}`, status)
+  return new PulsarError(
+    classified,
+    `${what}: Pulsar answered ${status}${said && `, ${said}`}${advice ? ` (${advice})` : ''}`,
+    status
+  )
 }
 
 /** A connection that could not be made or broke. */
 export function connectionError(what: string, cause: unknown): PulsarError {
   const classified = classify(cause)
   const known: Classified = classified.code === 'internal' ? { code: 'connection', retryable: true } : classified
-  const text = cause instanceof Error ? cause.message || String((cause as { code?: unknown }).code ?? cause.name) : String(cause)
+  const text =
+    cause instanceof Error ? cause.message || String((cause as { code?: unknown }).code ?? cause.name) : String(cause)
   return new PulsarError(known, `${what}: ${text}`, 0, cause)
 }
 
@@ -122,11 +140,20 @@ function reasonIn(text: string): string {
   const plain = title === undefined ? text : unescapeHtml(title)
   const inner = /"(?:reason|errorMsg)"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(plain)?.[1]
   // An exception is there with its stack; the first line says it.
-  return (inner || plain).split(/\\n|\n/)[0]!.trim().slice(0, 300)
+  return (inner || plain)
+    .split(/\\n|\n/)[0]!
+    .trim()
+    .slice(0, 300)
 }
 
 function unescapeHtml(text: string): string {
-  return text.replaceAll('&quot;', '"').replaceAll('&apos;', "'").replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
+  return text
+    .replaceAll('&quot;', '"')
+    .replaceAll('&apos;', "'")
+    .replaceAll('&#39;', "'")
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&amp;', '&')
 }
 
 /** The error and its causes, aggregates opened. */

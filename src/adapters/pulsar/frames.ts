@@ -14,7 +14,7 @@ export const maxFrame: number = 1024 * 1024
 /** The frame that sends a message. `context` comes back with the answer. */
 export function frameOf({ key, payload, properties, eventTime }: OutgoingMessage, context: string): string {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  let frame = `{"context":"${context}","payload":"${bytes.base64Slice()}"`
+  let frame = `{"context":"${context}","payload":"${bytes.toString('base64')}"`
   if (eventTime !== 0) frame += `,"eventTime":"${isoOf(eventTime)}"`
   if (key !== undefined) frame += `,"key":${JSON.stringify(key)}`
   for (const _ in properties) {
@@ -76,7 +76,9 @@ function parse(data: Buffer): Record<string, unknown> {
 }
 
 function strange(data: Buffer): StreamError {
-  return new StreamError('corrupt', `Pulsar's WebSocket sent what is no answer: ${data.toString().slice(0, 200)}`, { adapter: 'pulsar' })
+  return new StreamError('corrupt', `Pulsar's WebSocket sent what is no answer: ${data.toString().slice(0, 200)}`, {
+    adapter: 'pulsar'
+  })
 }
 
 function timeOf(text: unknown): number {

@@ -65,7 +65,8 @@ export function readPulsarOptions(given: PulsarOptions): ReadPulsarOptions {
   const options = readOptions('pulsar', pulsarOptions, given) as unknown as PulsarOptions
   const { webUrl, serviceUrl, tenant = 'public', namespace = 'default', transport = 'auto' } = options
   if (webUrl === undefined) throw bad("option 'webUrl' is missing: http://localhost:8080")
-  if (!/^https?:\/\/[^\s/?#@]+\/?$/.test(webUrl)) throw bad(`option 'webUrl' is not like http://localhost:8080: '${masked(webUrl)}'`)
+  if (!/^https?:\/\/[^\s/?#@]+\/?$/.test(webUrl))
+    throw bad(`option 'webUrl' is not like http://localhost:8080: '${masked(webUrl)}'`)
   if (serviceUrl !== undefined && !/^pulsar(\+ssl)?:\/\/[^\s/?#@]+\/?$/.test(serviceUrl))
     throw bad(`option 'serviceUrl' is not like pulsar://localhost:6650: '${masked(serviceUrl)}'`)
   for (const [name, value] of Object.entries({ tenant, namespace }))
@@ -115,12 +116,14 @@ export function fromUrl(url: URL | string): PulsarOptions {
   return options as PulsarOptions
 }
 
-const elsewhere = "pass option 'token', or set the environment variable TIDEMARK_BROKERS__DEFAULT__TOKEN (DEFAULT being the broker's name)"
+const elsewhere =
+  "pass option 'token', or set the environment variable TIDEMARK_BROKERS__DEFAULT__TOKEN (DEFAULT being the broker's name)"
 const flag: OptionSpec = { kind: 'boolean', doc: '' }
 const notInUrl = ['webUrl', 'tenant', 'namespace', 'token', 'tls', 'client']
 
 function setOption(into: Record<string, unknown>, name: string, value: string): void {
-  if (name === 'token' || name === 'password') throw bad(`'${name}' is a secret and must not stand in a URL: ${elsewhere}`)
+  if (name === 'token' || name === 'password')
+    throw bad(`'${name}' is a secret and must not stand in a URL: ${elsewhere}`)
   const spec = Object.hasOwn(pulsarOptions, name) && !notInUrl.includes(name) ? pulsarOptions[name] : undefined
   if (!spec) {
     const known = ['ssl', ...Object.keys(pulsarOptions).filter(each => !notInUrl.includes(each))]

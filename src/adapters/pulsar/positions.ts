@@ -25,9 +25,13 @@ export function positionOf({ ledger, entry, batch }: MessageId): Position {
 export function idOf(position: Position): MessageId {
   const parts = /^(\d{1,15}):(-1|\d{1,15})(?::(\d{1,9}))?$/.exec(position)
   if (!parts)
-    throw new StreamError('corrupt', `'${position}' is not a position in a Pulsar topic: ledger:entry or ledger:entry:batch`, {
-      adapter: 'pulsar'
-    })
+    throw new StreamError(
+      'corrupt',
+      `'${position}' is not a position in a Pulsar topic: ledger:entry or ledger:entry:batch`,
+      {
+        adapter: 'pulsar'
+      }
+    )
   return { ledger: Number(parts[1]), entry: Number(parts[2]), batch: parts[3] === undefined ? -1 : Number(parts[3]) }
 }
 
@@ -59,7 +63,8 @@ export function decodeMessageId(bytes: Uint8Array): MessageId {
       at += varint()
       continue
     }
-    if ((tag & 7) !== 0) throw new StreamError('corrupt', `a Pulsar message id has the tag ${tag}`, { adapter: 'pulsar' })
+    if ((tag & 7) !== 0)
+      throw new StreamError('corrupt', `a Pulsar message id has the tag ${tag}`, { adapter: 'pulsar' })
     const value = varint()
     if (tag === 0x08) id.ledger = value
     else if (tag === 0x10) id.entry = value

@@ -47,7 +47,9 @@ function surelyFits({ key, value, headers }: OutgoingRecord): boolean {
 }
 
 function tooLarge(topic: string, has: string): StreamError {
-  return new StreamError('too-large', `a record for '${topic}' has ${has}: store it elsewhere and send where`, { adapter: 'pulsar' })
+  return new StreamError('too-large', `a record for '${topic}' has ${has}: store it elsewhere and send where`, {
+    adapter: 'pulsar'
+  })
 }
 
 export function toRecord(message: IncomingMessage): RawRecord {
@@ -77,7 +79,9 @@ const noBytes = Buffer.alloc(0)
 
 function headerValue(topic: string, name: string, value: Uint8Array): string {
   if (name === '__proto__' || Object.values(names).includes(name))
-    throw new StreamError('bad-record', `the header '${name}' of a record for '${topic}' has a reserved name`, { adapter: 'pulsar' })
+    throw new StreamError('bad-record', `the header '${name}' of a record for '${topic}' has a reserved name`, {
+      adapter: 'pulsar'
+    })
   if (isUtf8(value)) return view(value).toString()
   throw new StreamError(
     'bad-record',

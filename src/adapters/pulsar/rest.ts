@@ -86,7 +86,8 @@ export class Rest {
       if (error instanceof PulsarError) throw error
       if (this.#closed) throw closedError()
       if (signal?.aborted) throw abortedError(signal)
-      if (late) throw new PulsarError({ code: 'timeout', retryable: true }, `${what}: no answer within ${requestTimeout} ms`)
+      if (late)
+        throw new PulsarError({ code: 'timeout', retryable: true }, `${what}: no answer within ${requestTimeout} ms`)
       throw connectionError(`${what} at ${webUrl}`, error)
     } finally {
       timer.cancel()
@@ -95,7 +96,12 @@ export class Rest {
     }
   }
 
-  #request(address: string, method: string, body: unknown, signal: AbortSignal): Promise<{ status: number; text: string; location: string | undefined }> {
+  #request(
+    address: string,
+    method: string,
+    body: unknown,
+    signal: AbortSignal
+  ): Promise<{ status: number; text: string; location: string | undefined }> {
     const { token, tls } = this.#settings
     const secure = address.startsWith('https:')
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
@@ -116,7 +122,9 @@ export class Rest {
           resolve({ status: answer.statusCode ?? 0, text, location })
         }, reject)
       }
-      const request = secure ? httpsRequest(address, { ...options, ...tls }, onAnswer) : httpRequest(address, options, onAnswer)
+      const request = secure
+        ? httpsRequest(address, { ...options, ...tls }, onAnswer)
+        : httpRequest(address, options, onAnswer)
       request.on('error', reject)
       request.end(data)
     })

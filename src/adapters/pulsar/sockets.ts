@@ -34,7 +34,12 @@ export class PulsarSocket {
   #paused = false
   #closing = false
 
-  private constructor(socket: WebSocketLike, raw: () => Socket | undefined, environment: Environment, ended: Promise<void>) {
+  private constructor(
+    socket: WebSocketLike,
+    raw: () => Socket | undefined,
+    environment: Environment,
+    ended: Promise<void>
+  ) {
     this.#socket = socket
     this.#raw = raw
     this.#environment = environment
@@ -54,7 +59,9 @@ export class PulsarSocket {
       createConnection: options => {
         const secure = settings.webUrl.startsWith('https:')
         const host = (options as { host: string }).host
-        raw = secure ? connectTls({ ...options, ...(host.includes(':') ? {} : { servername: host }), ...tls }) : createConnection(options)
+        raw = secure
+          ? connectTls({ ...options, ...(host.includes(':') ? {} : { servername: host }), ...tls })
+          : createConnection(options)
         return raw
       }
     })
@@ -77,16 +84,19 @@ export class PulsarSocket {
       socket.on('pong', () => {
         if (opened) opened.#heard = true
       })
-      socket.on('unexpected-response', (_request: unknown, response: AsyncIterable<Buffer> & { statusCode: number }) => {
-        void textOf(response).then(text => {
-          failure = answerError(what, response.statusCode, text)
-          reject(failure)
-          socket.terminate()
-        })
-      })
+      socket.on(
+        'unexpected-response',
+        (_request: unknown, response: AsyncIterable<Buffer> & { statusCode: number }) => {
+          void textOf(response).then(text => {
+            failure = answerError(what, response.statusCode, text)
+            reject(failure)
+            socket.terminate()
+          })
+        }
+      )
       socket.on('error', (error: unknown) => (failure ??= connectionError(what, error)))
       socket.on('close', (code: number, reason: Buffer) => {
-        opened?.#beat?.cancel()
+        if (opened) opened.#beat?.cancel()
         const said = reason.length > 0 ? `, ${reason.toString()}` : ''
         failure ??= connectionError(what, new Error(`the connection was closed with ${code}${said}`))
         reject(failure)
@@ -160,4 +170,3 @@ async function textOf(response: AsyncIterable<Buffer>): Promise<string> {
   }
   return text
 }
-

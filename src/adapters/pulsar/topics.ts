@@ -63,7 +63,7 @@ export class Topics {
     }
   }
 
-  /** The topic behind one partition. Rejects with `unknown-topic`. */
+  /** The full name of the topic behind one partition. Rejects with `unknown-topic`. */
   async partitionTopic({ topic, partition }: TopicPartition): Promise<string> {
     let count = this.#known.get(topic)
     if (count === undefined) {
@@ -75,7 +75,7 @@ export class Topics {
       this.#known.delete(topic)
       throw unknownTopic(`${this.fullName(topic)}, partition ${partition} of ${Math.max(count, 1)}`)
     }
-    return partitionName(topic, partition, count)
+    return this.fullName(partitionName(topic, partition, count))
   }
 
   /** After a failure: the topic may be another one by now. */
@@ -130,9 +130,13 @@ export function partitionName(topic: string, partition: number, count: number): 
 }
 
 export function unknownTopic(name: string): StreamError {
-  return new StreamError('unknown-topic', `Pulsar has no topic ${name}: create it first, or check tenant and namespace`, {
-    adapter: 'pulsar'
-  })
+  return new StreamError(
+    'unknown-topic',
+    `Pulsar has no topic ${name}: create it first, or check tenant and namespace`,
+    {
+      adapter: 'pulsar'
+    }
+  )
 }
 
 /** Whether the end of a partition is reached. */

@@ -8,7 +8,7 @@ export interface Transport {
   readonly name: 'native' | 'websocket'
   /** Rejects with a `StreamError`: `unknown-topic`, `unauthorized`, `throttled`, `connection`. */
   producer(options: ProducerLinkOptions): Promise<ProducerLink>
-  /** Starts to call `message` once it has resolved, or a little before. */
+  /** May call `message` before it has resolved. */
   reader(options: ReaderLinkOptions): Promise<ReaderLink>
   close(): Promise<void>
 }
@@ -52,7 +52,7 @@ export interface ReaderLinkOptions {
   readonly after: MessageId | undefined
   /** This many messages may be on their way; `more` allows further ones. */
   readonly window: number
-  readonly message: (message: IncomingMessage) => void
+  readonly message: (message: IncomingMessage, link: ReaderLink) => void
   /** Called once, when nothing more will come. Not after `close`. */
   readonly failed: (error: unknown) => void
 }

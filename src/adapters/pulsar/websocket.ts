@@ -116,8 +116,14 @@ class WebSocketProducer implements ProducerLink {
     try {
       const { context, id, error } = readAnswer(data)
       const first = this.#waiting[this.#answered]
-      if (first?.context !== context) throw answerError(`writing to ${this.#options.topic}`, 500, `an answer to send ${context}, expected ${first?.context}`)
-      if (error !== undefined) throw new PulsarError(classifyText(error), `writing to ${this.#options.topic}: Pulsar answered ${error}`)
+      if (first?.context !== context)
+        throw answerError(
+          `writing to ${this.#options.topic}`,
+          500,
+          `an answer to send ${context}, expected ${first?.context}`
+        )
+      if (error !== undefined)
+        throw new PulsarError(classifyText(error), `writing to ${this.#options.topic}: Pulsar answered ${error}`)
       // Shifting one by one would move the whole array each time.
       if (++this.#answered === this.#waiting.length || this.#answered === 256) {
         this.#waiting.splice(0, this.#answered)
@@ -147,6 +153,7 @@ class WebSocketReader implements ReaderLink {
   /** Ids of messages that were not acknowledged yet, in order. */
   #unacknowledged: string[] = []
   #owed = 0
+  #paused = false
   #over = false
 
   constructor(options: ReaderLinkOptions, ended: (link: WebSocketReader) => void) {
@@ -166,6 +173,7 @@ class WebSocketReader implements ReaderLink {
       lost: error => this.#fail(error)
     })
     // The first messages may have come with the handshake.
+    if (this.#paused) this.#socket.pause()
     this.#acknowledge()
   }
 
@@ -176,10 +184,12 @@ class WebSocketReader implements ReaderLink {
   }
 
   pause(): void {
+    this.#paused = true
     this.#socket?.pause()
   }
 
   resume(): void {
+    this.#paused = false
     this.#socket?.resume()
   }
 
@@ -201,7 +211,7 @@ class WebSocketReader implements ReaderLink {
     try {
       const { message, messageId } = readMessage(data)
       this.#unacknowledged.push(messageId)
-      this.#options.message(message)
+      this.#options.message(message, this)
     } catch (error) {
       this.#fail(error)
       void this.#socket?.close()
@@ -215,4 +225,3 @@ class WebSocketReader implements ReaderLink {
     this.#options.failed(error)
   }
 }
-

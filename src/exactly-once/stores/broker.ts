@@ -1,5 +1,5 @@
 import { view } from '../../core/codec.ts'
-import { StreamError } from '../../core/errors.ts'
+import { asStreamError, StreamError } from '../../core/errors.ts'
 import { headerText, noHeaders, type OutgoingRecord, type RawRecord } from '../../core/record.ts'
 import type { AnyAdapter, FencedProducer } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
@@ -37,7 +37,12 @@ export class BrokerStore implements CommitStore {
 
   async acquire(task: TaskName): Promise<TaskLog> {
     const log = new BrokerTaskLog(this.#adapter, task, task.ordinal % this.#partitions)
-    await log.acquire()
+    try {
+      await log.acquire()
+    } catch (error) {
+      await log.close().catch(() => {})
+      throw error
+    }
     return log
   }
 
@@ -101,12 +106,14 @@ class BrokerTaskLog implements TaskLog {
       headers: { number: Buffer.from(String(commit.number)), token: Buffer.from(commit.token) }
     })
     const positions = commit.positions
-    const { outcome } = await this.#producer!.commit({
+    const { outcome, error } = await this.#producer!.commit({
       records,
       ...(positions.length > 0 && { offsets: { group: `${this.#task.pipeline}.${this.#task.stage}`, positions } })
     })
     if (outcome === 'committed') return 'ok'
     if (outcome === 'fenced') return 'fenced'
+    // Refused for good (too large, unauthorized): the same again would be refused the same way, for ever.
+    if (outcome === 'aborted' && error !== undefined) this.#assertRetryable(error)
     return 'unknown'
   }
 
@@ -121,6 +128,12 @@ class BrokerTaskLog implements TaskLog {
 
   async close(): Promise<void> {
     await this.#producer?.close()
+  }
+
+  #assertRetryable(error: unknown): void {
+    const { code, retryable } = this.#adapter.classify(error)
+    if (retryable) return
+    throw asStreamError(error, code, `the transaction of task '${this.#task.id}' was refused`, { adapter: this.#adapter.name })
   }
 
   #record(kind: Buffer, key: string, value: Uint8Array | null): OutgoingRecord {

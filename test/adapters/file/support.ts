@@ -59,6 +59,7 @@ export async function readAll(
   const records: RawRecord[] = []
   for (let atEnd = false; !atEnd;) {
     const read = await reader.receive({ wait: 0 })
+    if (read.records.length === 0 && !read.atEnd) throw new Error(`no end after ${records.length} records`)
     records.push(...read.records)
     atEnd = read.atEnd
   }

@@ -1,8 +1,10 @@
 import { afterAll, describe, inject, it } from 'vitest'
 import { adapterConformance } from '../../../src/testing/conformance/index.ts'
-import { kafkaHarness } from './harness.ts'
+import { startKafka } from '../../../testcontainers/kafka.ts'
+import { kafkaHarness } from '../../testing/harnesses.ts'
 
 const server = inject('kafka')
 
-if (server.state === 'running') adapterConformance(await kafkaHarness(), { describe, it, afterAll })
+// A server of its own: some cases restart it.
+if (server.state === 'running') adapterConformance(await kafkaHarness(await startKafka()), { describe, it, afterAll })
 else it.skip(`conformance of kafka: not run, ${server.reason}`)

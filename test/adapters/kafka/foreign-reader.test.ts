@@ -31,13 +31,18 @@ describe.skipIf(server.state !== 'running')('a read_committed reader that is not
     }
     const lines = await readCommitted(server.url, book.lines.name, deposits)
     const accounts = Map.groupBy(lines, line => line.account)
-    for (const history of accounts.values()) expect(history.map(({ line }) => line)).toEqual(history.map((_, index) => index + 1))
+    for (const history of accounts.values())
+      expect(history.map(({ line }) => line)).toEqual(history.map((_, index) => index + 1))
     expect(lines).toHaveLength(deposits)
   }, 90_000)
 })
 
 /** Everything that kafkajs's own consumer gives, until its position has reached the end of each partition. */
-async function readCommitted(url: string, topic: string, atLeast: number): Promise<{ account: string; line: number }[]> {
+async function readCommitted(
+  url: string,
+  topic: string,
+  atLeast: number
+): Promise<{ account: string; line: number }[]> {
   const kafka = new Kafka({ brokers: [new URL(url).host], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()

@@ -85,6 +85,7 @@ describe('the options', () => {
     [{ brokers: ['one'] }, 'not host:port'],
     [{ brokers: ['me:secret@one:9092'] }, 'not host:port'],
     [{ brokers: ['one:9092'], requestTimeout: 0 }, "'requestTimeout' must be a whole number above 0"],
+    [{ brokers: ['one:9092'], ssl: 'on' }, "'ssl' must be true"],
     [{ brokers: ['one:9092'], colour: 'red' }, "unknown option 'colour'"],
     [{ brokers: ['one:9092'], acks: 'some' }, 'must be one of'],
     [{ brokers: ['one:9092'], sasl: { mechanism: 'plain', username: 'me' } }, "'sasl.password'"],

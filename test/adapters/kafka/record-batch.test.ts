@@ -163,6 +163,14 @@ describe('a record batch', () => {
     )
   })
 
+  it('names its first and its newest time, which is how Kafka finds records by time', async () => {
+    const times = [5000, 90_000, 400, 10_000]
+    const bytes = await batch(times.map(timestamp => record('topic', 0, 'x', { timestamp })))
+    expect(bytes.readBigInt64BE(27)).toBe(5000n)
+    expect(bytes.readBigInt64BE(35)).toBe(90_000n)
+    expect((await decode(bytes)).map(({ timestamp }) => timestamp)).toEqual(times)
+  })
+
   it('leaves out what lies before the offset that was asked for', async () => {
     const bytes = await batch(
       ['a', 'b', 'c', 'd'].map(value => record('topic', 0, value)),
@@ -275,8 +283,9 @@ describe('transactions in a fetch', () => {
 
   it('two that were aborted and begin before one batch hide the records of both', async () => {
     const bytes = Buffer.concat([
-      await data(1, 10, 'one'),
-      await data(2, 11, 'two'),
+      // Of the transaction that began second: the first has no record here before its own.
+      await data(2, 10, 'one'),
+      await data(1, 11, 'two'),
       await data(3, 12, 'three'),
       await marker(1, 13, false),
       await marker(2, 14, false),

@@ -1,0 +1,127 @@
+import { decodePart, delayOf, type BoundTopic } from '../broker/index.ts'
+import { sleep, type Environment } from '../core/environment.ts'
+import { messageOf, StreamError } from '../core/errors.ts'
+import type { TimerEntry, TimerQueue } from '../state/index.ts'
+import type { HandlerContext } from './handler-context.ts'
+import { isPromise, type Logic, type Policy } from './logic.ts'
+import type { OutputBuffer } from './outputs.ts'
+
+export interface ClockParts {
+  readonly task: string
+  readonly logic: Logic
+  readonly policy: Policy
+  readonly context: HandlerContext
+  readonly timers: TimerQueue
+  readonly outputs: OutputBuffer
+  /** Its key codec reads the keys of timers. */
+  readonly input: BoundTopic
+  readonly environment: Environment
+  readonly signal: AbortSignal
+  /** The commit is large enough: the rest of the timers fires after it (law 8). */
+  full(): boolean
+}
+
+/** Most timers that fire before others get a turn. */
+const mostAtOnce = 10_000
+
+/**
+ * Event time at one task: fires the timers that are due, earliest first, and raises what the task promises for its outputs,
+ * which stays behind a timer that has not fired.
+ */
+export class EventClock {
+  watermark: number
+  readonly #parts: ClockParts
+  /** The last watermark that `onWatermark` was told. */
+  #told: number
+
+  constructor(parts: ClockParts, watermark: number) {
+    this.#parts = parts
+    this.watermark = watermark
+    // Timers that were due at the last commit, and not fired in it, hold the promise where it was.
+    const held = parts.timers.due(watermark)?.time
+    this.#told = held ?? watermark
+    parts.outputs.watermark = held ?? watermark
+  }
+
+  /** There is a timer to fire, though the watermark stands still: it was set for the past, or the last commit was full. */
+  get behind(): boolean {
+    return this.#parts.timers.due(this.watermark) !== undefined
+  }
+
+  /** Synchronous as long as the handlers are. */
+  advance(watermark: number): Promise<void> | undefined {
+    this.watermark = watermark
+    return this.#fire()
+  }
+
+  #fire(): Promise<void> | undefined {
+    const { timers, outputs, full } = this.#parts
+    const { watermark } = this
+    for (let fired = 0; fired < mostAtOnce; fired++) {
+      const timer = timers.due(watermark)
+      if (!timer) return this.#tell()
+      if (full()) return undefined
+      // Until it has fired, outputs at its time are still to come.
+      outputs.watermark = Math.max(outputs.watermark, timer.time)
+      const pending = this.#guarded(`the timer '${timer.name}' of ${timer.time}`, () => this.#one(timer))
+      if (pending) return pending.then(() => this.#fire())
+    }
+    return undefined
+  }
+
+  #one(timer: TimerEntry): Promise<void> | undefined {
+    const { context, timers, logic, outputs, input } = this.#parts
+    const { time, name } = timer
+    const keyBytes = Buffer.from(timer.key, 'latin1')
+    context.begin(keyBytes, timer)
+    timers.cancel(timer)
+    const result = logic.fire({ key: decodePart(input, 'key', keyBytes), time, name }, context)
+    return isPromise(result) ? result.then(entries => outputs.collect(entries, time)) : outputs.collect(result, time)
+  }
+
+  #tell(): Promise<void> | undefined {
+    const { outputs, logic, context } = this.#parts
+    const { watermark } = this
+    if (watermark !== Infinity) outputs.watermark = Math.max(outputs.watermark, watermark)
+    if (watermark <= this.#told) return undefined
+    this.#told = watermark
+    if (!logic.onWatermark) return undefined
+    const eventTime = watermark === Infinity ? outputs.watermark : watermark
+    return this.#guarded(`the watermark ${watermark}`, () => {
+      context.begin(null, undefined)
+      const result = logic.onWatermark!(watermark, context)
+      return isPromise(result) ? result.then(entries => outputs.collect(entries, eventTime)) : outputs.collect(result, eventTime)
+    })
+  }
+
+  #guarded(what: string, attempt: () => Promise<void> | undefined): Promise<void> | undefined {
+    const mark = this.#parts.outputs.mark()
+    try {
+      return attempt()?.catch(error => this.#again(what, mark, error, attempt))
+    } catch (error) {
+      return this.#again(what, mark, error, attempt)
+    }
+  }
+
+  /** There is no record to park here: what no attempt mends stops the task. */
+  async #again(what: string, mark: number, first: unknown, attempt: () => Promise<void> | undefined): Promise<void> {
+    const { policy, environment, signal, task } = this.#parts
+    this.#undo(mark)
+    let error = first
+    for (let count = 1; count <= policy.retries; count++) {
+      await sleep(environment, delayOf(policy.backoff, count, environment), signal)
+      try {
+        return await attempt()
+      } catch (thrown) {
+        this.#undo(mark)
+        error = thrown
+      }
+    }
+    throw new StreamError('handler', `task '${task}' failed ${policy.retries + 1} times on ${what}: ${messageOf(error)}`, { cause: error })
+  }
+
+  #undo(mark: number): void {
+    this.#parts.context.rollback()
+    this.#parts.outputs.rollback(mark)
+  }
+}
