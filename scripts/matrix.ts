@@ -1,5 +1,5 @@
 /**
- * `npm run matrix [-- --backends memory,file,kafka] [--json FILE] [--only TEXT]`: every conformance case on every
+ * `npm run matrix [-- --backends memory,file,kafka,pulsar] [--json FILE] [--only TEXT]`: every conformance case on every
  * backend, on servers of its own. Prints backend x case: pass, fail, not applicable (with the reason), not run (with the
  * reason). Exit code 1 when a case failed and, in CI, when one was not run.
  */
@@ -12,7 +12,7 @@ import {
   runConformance,
   titleOf
 } from '../src/testing/conformance/index.ts'
-import { fileHarness, kafkaHarness, memoryHarness } from '../test/testing/harnesses.ts'
+import { fileHarness, kafkaHarness, memoryHarness, pulsarHarness } from '../test/testing/harnesses.ts'
 import { printMatrix } from './matrix/print.ts'
 
 /** A harness, or the sentence that says why there is none. */
@@ -21,13 +21,20 @@ type Start = () => Promise<Harness | string>
 const backends: Readonly<Record<string, { readonly start: Start; readonly concurrency: number }>> = {
   memory: { start: async () => memoryHarness(), concurrency: 4 },
   file: { start: fileHarness, concurrency: 2 },
-  kafka: { start: startKafka, concurrency: 4 }
+  kafka: { start: startKafka, concurrency: 4 },
+  pulsar: { start: startPulsar, concurrency: 4 }
 }
 
 async function startKafka(): Promise<Harness | string> {
   const { kafkaAvailable, startKafka: start } = await import('../testcontainers/kafka.ts')
   const reason = await kafkaAvailable()
   return reason ?? kafkaHarness(await start())
+}
+
+async function startPulsar(): Promise<Harness | string> {
+  const { pulsarAvailable, startPulsar: start } = await import('../testcontainers/pulsar.ts')
+  const reason = await pulsarAvailable()
+  return reason ?? pulsarHarness(await start())
 }
 
 const { values } = parseArgs({

@@ -1,13 +1,15 @@
 /**
- * `npm run up -- kafka [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
+ * `npm run up -- kafka|pulsar [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
  * stdout. Ctrl-C stops it and removes its data; a second Ctrl-C does not wait for a graceful end.
  */
 import { parseArgs } from 'node:util'
 import { startKafka } from '../testcontainers/kafka.ts'
+import { startPulsar } from '../testcontainers/pulsar.ts'
 import type { Server } from '../testcontainers/server.ts'
 
 const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Server>>> = {
-  kafka: port => startKafka({ port })
+  kafka: port => startKafka({ port }),
+  pulsar: port => startPulsar({ port })
 }
 const USAGE = `usage: npm run up -- NAME [--port N]\nservers: ${Object.keys(SERVERS).join(', ')}`
 
@@ -48,7 +50,8 @@ process.on('SIGTERM', () => void stop(0))
 
 console.log(server.url)
 console.error(`${name} is up${server.pid === undefined ? '' : `, pid ${server.pid}`}; Ctrl-C stops it`)
-console.error(`with TLS and SASL: ${server.tls.address}, authority ${server.tls.caPath}`)
+if ('serviceUrl' in server) console.error(`binary protocol, for native clients: ${String(server.serviceUrl)}`)
+console.error(`with TLS${server.tls.users.length > 0 ? ' and SASL' : ''}: ${server.tls.address}, authority ${server.tls.caPath}`)
 for (const { username, password, mechanisms } of server.tls.users) {
   console.error(`  ${username} / ${password} (${mechanisms.join(', ')})`)
 }

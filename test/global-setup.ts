@@ -9,9 +9,10 @@
  * else reportNotRun(kafka.reason)
  * ```
  *
- * `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL` and `TIDEMARK_PULSAR_URL` name servers that are up
+ * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL` and `TIDEMARK_PULSAR_URL` name servers that are up
  * already. In CI a chosen server that cannot be started fails the run.
  */
+import { readFile } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import type { SecureListener } from '../testcontainers/server.ts'
 import { sharedKafka, sharedPulsar, type SharedServer } from '../testcontainers/shared.ts'
@@ -47,11 +48,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (unknown !== undefined) throw new Error(`BACKENDS names "${unknown}", known are ${known.join(', ')}`)
   project.provide('backends', backends)
 
+  const texts = await chosenTests(project)
   const started: SharedServer[] = []
   const failures: unknown[] = []
   const start = async (name: keyof typeof STARTERS): Promise<void> => {
     if (!backends.includes(name)) {
       return project.provide(name, { state: 'not run', reason: `BACKENDS leaves out ${name}` })
+    }
+    if (!texts.some(text => text.includes(name))) {
+      return project.provide(name, { state: 'not run', reason: `no test file of this run speaks of ${name}` })
     }
     try {
       const server = await STARTERS[name]()
@@ -69,6 +74,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw failures[0]
   }
   return () => stopAll(started)
+}
+
+/** Paths and texts of the test files that the command line picks, so that `vitest run test/core` starts no server. */
+async function chosenTests(project: TestProject): Promise<string[]> {
+  const filters = process.argv.slice(2).filter(word => !word.startsWith('-') && !['run', 'watch', 'dev'].includes(word))
+  const { testFiles } = await project.globTestFiles(filters)
+  // What was taken for a path may be the value of an option: then all files count.
+  const paths = testFiles.length > 0 ? testFiles : (await project.globTestFiles()).testFiles
+  return Promise.all(paths.map(async path => `${path}\n${await readFile(path, 'utf8')}`))
 }
 
 async function stopAll(servers: readonly SharedServer[]): Promise<void> {

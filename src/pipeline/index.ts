@@ -1,3 +1,4 @@
+export { keyed } from '../state/index.ts'
 export { pipeline, processor, sink, source } from './definitions.ts'
 export type {
   EntryOf,

@@ -1,6 +1,7 @@
 import { delayOf, hasCode } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import { deadlineIn, sleep } from '../core/environment.ts'
+import { Signal } from '../core/signal.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TaskName } from '../exactly-once/index.ts'
 import type { OutputVitals, VitalsState } from '../watermark/index.ts'
@@ -8,6 +9,7 @@ import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { SourceStage } from './definitions.ts'
 import { policyOf } from './logic.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
+import { Pulled } from './pulled.ts'
 import { SourceTask } from './source-task.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
@@ -76,6 +78,7 @@ export class SourceRunner {
       await committer.drain(task.dirty)
       this.finished = task.finished
       this.#tell(task)
+      if (before && !this.finished) runtime.vitals.report(this.#report(task, 'left'))
     } finally {
       await committer.close()
       if (!this.finished) runtime.vitals.forget(this.#producer)
@@ -84,46 +87,45 @@ export class SourceRunner {
 
   /** Pulls the user's generator; commits by time, count and bytes, also while the generator is waiting. */
   async #read(task: SourceTask, committer: Committer): Promise<void> {
-    const { stage, settings, environment } = this.#runtime
+    const { settings, environment } = this.#runtime
     const { signal } = this.#stop
-    const items = stage.options.run({ resume: task.cursor, split: this.#split, signal })
-    const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
-    const stopped = new Promise<'stopped'>(resolve => signal.addEventListener('abort', () => resolve('stopped'), { once: true }))
+    const wake = new Signal(environment)
+    const onStop = (): void => wake.raise()
+    signal.addEventListener('abort', onStop, { once: true })
+    const items = new Pulled(() => this.#open(task), () => wake.raise())
     let committedAt = environment.monotonic()
-    let waiting: Promise<IteratorResult<unknown>> | undefined
+    const commit = async (): Promise<void> => {
+      await committer.commit(task.uncommitted)
+      committedAt = environment.monotonic()
+      this.#tell(task)
+      await environment.turn()
+    }
     try {
       while (!signal.aborted) {
-        if (!waiting) {
-          waiting = Promise.resolve(iterator.next()).catch(error => {
-            throw sourceFailed(this.#name.id, error)
-          })
-          waiting.catch(() => {}) // it may fail during a commit, before anybody looks
-        }
         const left = committedAt + settings.commitInterval - environment.monotonic()
         const full = task.uncommitted >= settings.commitRecords || committer.outputs.bytes >= settings.commitBytes
-        if (task.dirty && (full || left <= 0)) {
-          await committer.commit(task.uncommitted)
-          committedAt = environment.monotonic()
-          this.#tell(task)
-          await environment.turn()
-          continue
-        }
-        const due = deadlineIn(environment, task.dirty ? left : 2 ** 30)
-        const next = await Promise.race([waiting, stopped, due.reached])
-        due.cancel()
-        if (next === undefined) continue
-        waiting = undefined
-        if (next === 'stopped') break
-        if (next.done) return task.end()
-        task.take(next.value)
+        if (task.dirty && (full || left <= 0)) await commit()
+        const next = items.take()
+        if (next === undefined) await wake.wait(task.dirty ? Math.max(0, left) : undefined)
+        else if ('error' in next) {
+          // What it gave before is good: the next attempt goes on behind it.
+          if (task.dirty) await commit()
+          throw sourceFailed(this.#name.id, next.error)
+        } else if (next.done) return task.end()
+        else task.take(next.value)
       }
     } finally {
+      signal.removeEventListener('abort', onStop)
       // Not awaited for ever: a generator that hangs in a request must not hold the drain.
-      const returned = Promise.resolve(iterator.return?.()).catch(() => {})
       const patience = deadlineIn(environment, 1_000)
-      await Promise.race([returned, patience.reached])
+      await Promise.race([items.close(), patience.reached])
       patience.cancel()
     }
+  }
+
+  #open(task: SourceTask): AsyncIterator<unknown> | Iterator<unknown> {
+    const items = this.#runtime.stage.options.run({ resume: task.cursor, split: this.#split, signal: this.#stop.signal })
+    return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
   }
 
   #tell(task: SourceTask): void {
@@ -135,7 +137,7 @@ export class SourceRunner {
     const outputs = new Map<string, OutputVitals>()
     for (const { topic } of this.#runtime.to) {
       const last = new Map(Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence]))
-      outputs.set(topic.name, { watermark: state === 'joining' ? -Infinity : task.watermark, last })
+      outputs.set(topic.name, { watermark: state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark, last })
     }
     const durable = this.#runtime.store.outputs !== 'before'
     return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: task.counts }

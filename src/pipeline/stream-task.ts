@@ -1,4 +1,4 @@
-import { decodePart, eventTimeOf, park, parkedTopic, prepareBatch } from '../broker/index.ts'
+import { decodePart, eventTimeOf, park, prepareBatch } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
@@ -297,7 +297,3 @@ export class StreamTask implements Committed {
   }
 }
 
-/** The parked topics that a stage with this policy may write to. */
-export function parkedTopicsOf(stage: ProcessorStage | SinkStage): readonly string[] {
-  return policyOf(stage.failure).then === 'park' ? stage.from.map(topic => parkedTopic(topic.name)) : []
-}

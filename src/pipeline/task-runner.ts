@@ -132,7 +132,10 @@ export class TaskRunner {
   async #loop(task: StreamTask, committer: Committer): Promise<void> {
     const { settings, environment } = this.#runtime
     let committedAt = environment.monotonic()
-    const full = (): boolean => task.uncommitted >= settings.commitRecords || committer.outputs.bytes >= settings.commitBytes
+    const full = (): boolean => {
+      const { bytes, records } = committer.outputs
+      return Math.max(task.uncommitted, records.length) >= settings.commitRecords || bytes >= settings.commitBytes
+    }
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
     while (!this.#releasing) {
       await task.learn()
@@ -149,8 +152,10 @@ export class TaskRunner {
         await this.#commit(task, committer)
         committedAt = environment.monotonic()
         await environment.turn()
+      } else if (!task.settled) {
+        await environment.turn() // timers by the thousand: others get a turn between them
       } else if (!task.inputs.some(candidate => candidate.queued)) {
-        const finished = task.watermark === Infinity && !task.dirty && task.settled
+        const finished = task.watermark === Infinity && !task.dirty
         if (finished && !this.finished) {
           await committer.drain(false)
           this.finished = true
@@ -163,6 +168,9 @@ export class TaskRunner {
     if (this.#abort.signal.aborted) return
     await committer.drain(task.dirty)
     this.#tell(task)
+    // The identity was of this life only: the next one has its own, and nobody must wait for this one.
+    const mortal = this.#runtime.store.outputs === 'before'
+    if (mortal && !this.finished) this.#runtime.vitals.report(this.#report(task, 'left'))
   }
 
   async #commit(task: StreamTask, committer: Committer): Promise<void> {
@@ -195,7 +203,7 @@ export class TaskRunner {
 
   #report(task: StreamTask, state: VitalsState): VitalsReport {
     const outputs = new Map<string, OutputVitals>()
-    const watermark = this.finished ? Infinity : state === 'joining' ? -Infinity : Math.min(task.watermark, task.outputs.watermark)
+    const watermark = this.finished || state === 'left' ? Infinity : state === 'joining' ? -Infinity : Math.min(task.watermark, task.outputs.watermark)
     const sequences = task.outputs.sequences()
     for (const { topic } of this.#runtime.to) {
       const last = new Map(Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence]))

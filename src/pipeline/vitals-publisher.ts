@@ -51,8 +51,9 @@ export class VitalsPublisher {
     else if (!this.#timer) this.#schedule(this.#interval)
   }
 
-  /** This producer is not ours any more: say nothing more of it. */
+  /** This producer is not ours any more: say nothing more of it, but that it has left. */
   forget(producer: string): void {
+    if (this.#reports.get(producer)?.state === 'left') return
     this.#reports.delete(producer)
     this.#dirty.delete(producer)
   }
@@ -98,10 +99,17 @@ export class VitalsPublisher {
     try {
       const results = await (await this.#open()).send(records)
       for (const result of results) if (!result.ok) throw result.error
+      this.#dropLeft(producers)
     } catch (error) {
       for (const producer of producers) if (this.#reports.has(producer)) this.#dirty.add(producer)
       diagnose('vitals-lost', { topic: vitalsTopic, error })
     }
+  }
+
+  /** The last word is said once. */
+  #dropLeft(producers: readonly string[]): void {
+    for (const producer of producers)
+      if (this.#reports.get(producer)?.state === 'left' && !this.#dirty.has(producer)) this.#reports.delete(producer)
   }
 
   #open(): Promise<ProducerDriver> {

@@ -41,14 +41,14 @@ export async function fileHarness(): Promise<Harness> {
 }
 
 /** What of a server a harness needs; `restart` only for one that may be disturbed. */
-export interface KafkaServer {
+export interface HarnessServer {
   readonly url: string
   kill?(): Promise<void>
   restart?(): Promise<void>
   stop(): Promise<void>
 }
 
-export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
+export async function kafkaHarness(server: HarnessServer): Promise<Harness> {
   const { fromUrl, kafka, kafkaCapabilities } = await import('../../src/adapters/kafka/index.ts')
   return {
     backend: 'kafka',
@@ -58,13 +58,32 @@ export async function kafkaHarness(server: KafkaServer): Promise<Harness> {
     start: () => opened(kafka(fromUrl(server.url))),
     spawnWorker: workerAt(server.url),
     unreachable: async () => opened(kafka({ brokers: [`127.0.0.1:${await unusedPort()}`] })),
-    ...(server.restart && {
-      restart: async () => {
-        await server.kill?.()
-        await server.restart!()
-      }
-    }),
+    ...restartOf(server),
     stop: () => server.stop()
+  }
+}
+
+export async function pulsarHarness(server: HarnessServer): Promise<Harness> {
+  const { fromUrl, pulsar, pulsarCapabilities } = await import('../../src/adapters/pulsar/index.ts')
+  return {
+    backend: 'pulsar',
+    capabilities: pulsarCapabilities,
+    sessionTimeout: 2000,
+    start: () => opened(pulsar(fromUrl(server.url))),
+    spawnWorker: workerAt(server.url),
+    unreachable: async () => opened(pulsar({ webUrl: `http://127.0.0.1:${await unusedPort()}` })),
+    ...restartOf(server),
+    stop: () => server.stop()
+  }
+}
+
+function restartOf(server: HarnessServer): Pick<Harness, 'restart'> {
+  if (!server.restart) return {}
+  return {
+    restart: async () => {
+      await server.kill?.()
+      await server.restart!()
+    }
   }
 }
 

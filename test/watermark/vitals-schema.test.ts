@@ -73,7 +73,7 @@ describe.each(['exactly-once', 'at-least-once'] as const)('the reports of an %s 
       expect(schema.safeParse(report), JSON.stringify(report)).toMatchObject({ success: true })
 
     // What is validated must hold the cases that the schema tells apart.
-    expect(new Set(reports.map(({ state }) => state))).toEqual(new Set(['joining', 'active', 'closing']))
+    expect(new Set(reports.map(({ state }) => state))).toEqual(new Set(['joining', 'active', 'closing', 'left']))
     expect(new Set(reports.map(({ durable }) => durable))).toEqual(
       new Set(guarantee === 'exactly-once' ? [true, false] : [false])
     )

@@ -80,8 +80,8 @@ export class Appender {
 
   async #flush(): Promise<void> {
     this.#flushing = true
-    await this.#connection.environment.turn()
     while (this.#queue.length > 0) {
+      await this.#connection.environment.turn()
       let taken: Request[] = []
       try {
         // Taken inside: what came while the lock was held elsewhere goes with it.

@@ -7,6 +7,9 @@ import { News } from './news.ts'
 import type { FileSettings } from './options.ts'
 import { prepare, type Statements } from './schema.ts'
 
+/** Longest that calls may follow each other without a turn of the event loop, ms. */
+const longestTurn = 10
+
 export interface TopicRow {
   readonly id: number
   readonly name: string
@@ -44,6 +47,7 @@ export class FileConnection {
   readonly #database: DatabaseSync
   readonly #synchronous: string
   #closed = false
+  #lastTurn = 0
 
   private constructor(path: string, environment: Environment, settings: FileSettings, database: DatabaseSync) {
     this.path = path
@@ -93,6 +97,16 @@ export class FileConnection {
     const row = this.sql.ends.get(id, partition) as Ends | undefined
     if (row && partition < partitions) return row
     throw fileError('unknown-topic', `topic '${name}' has no partition ${partition}: it has 0 to ${partitions - 1}`)
+  }
+
+  /**
+   * Lets timers and I/O in when that has been long. Whoever finds everything at hand, call after call, would keep them
+   * out, the heartbeats, too.
+   */
+  async breathe(): Promise<void> {
+    if (this.environment.monotonic() - this.#lastTurn < longestTurn) return
+    await this.environment.turn()
+    this.#lastTurn = this.environment.monotonic()
   }
 
   /** Everything that `body` reads is of one moment. Must not be nested. */

@@ -17,12 +17,12 @@ export class Cursor implements TopicPartition {
   readonly topic: string
   readonly partition: number
   readonly topicId: number
-  paused: boolean = false
   readonly #connection: FileConnection
   readonly #row: TopicRow
   /** Offset of the next record; `undefined` until it is started. */
   #next: number | undefined
   #batch: StoredBatch | undefined
+  #paused = false
 
   constructor(connection: FileConnection, row: TopicRow, partition: number) {
     this.#connection = connection
@@ -30,6 +30,21 @@ export class Cursor implements TopicPartition {
     this.topic = row.name
     this.topicId = row.id
     this.partition = partition
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  /** A paused one holds nothing. */
+  set paused(paused: boolean) {
+    this.#paused = paused
+    if (paused) this.#batch = undefined
+  }
+
+  /** In the middle of a batch, which it holds. */
+  get inside(): boolean {
+    return this.#batch !== undefined
   }
 
   /** Is there anything to read, when the log ends there? */

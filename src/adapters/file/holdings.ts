@@ -97,7 +97,10 @@ export class Holdings {
 
   #ask(units: readonly number[]): void {
     const asked = units.map(unit => [unit, this.#held.get(unit)!] as const)
-    for (const [, held] of asked) held.leaving = true
+    for (const [, held] of asked) {
+      held.leaving = true
+      for (const cursor of held.cursors) cursor.paused = true
+    }
     const end = (): void => {
       timer.cancel()
       this.#ends.delete(end)

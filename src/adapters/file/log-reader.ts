@@ -69,6 +69,7 @@ export class FileLogReader implements LogReader {
   async receive({ wait, signal }: ReceiveOptions): Promise<readonly LogEvent[]> {
     const { environment } = this.#connection
     const deadline = environment.monotonic() + wait
+    await this.#connection.breathe()
     for (;;) {
       this.#assertOpen()
       if (signal?.aborted) throw abortedError(signal)
@@ -133,26 +134,37 @@ export class FileLogReader implements LogReader {
   #read(): LogEvent[] {
     const events: LogEvent[] = []
     this.#connection.snapshot(() => {
-      const cursors = this.#behind()
+      const cursors = this.#nextCursors()
       let room = Math.min(readBytes, this.#options.maxBytes)
       for (let step = 0; step < cursors.length && events.length < handful && room > 0; step++) {
-        const cursor = cursors[(this.#turn + step) % cursors.length]!
+        const cursor = cursors[step]!
         try {
           const { records, bytes, behind } = cursor.read(room)
           if (records.length === 0) continue
           room -= bytes
           events.push({ kind: 'records', topic: cursor.topic, partition: cursor.partition, records, behind })
+          // Its batch is kept for the next call, which begins with it: so there is one such batch, not one per partition.
+          if (cursor.inside) break
         } catch (error) {
           // What the others gave comes first, then the next call meets the error again.
           if (events.length === 0) throw error
         }
       }
-      this.#turn = (this.#turn + Math.max(1, events.length)) % Math.max(1, cursors.length)
+      this.#turn += events.length
     })
     return events
   }
 
-  /** Those that have something to read: one look per topic, not one per partition. */
+  /** Those that have something to read, in turn; the one that is inside of a batch first. */
+  #nextCursors(): Cursor[] {
+    const cursors = this.#behind()
+    const first = cursors.length === 0 ? 0 : this.#turn % cursors.length
+    const inside = cursors.filter(cursor => cursor.inside)
+    const others = [...cursors.slice(first), ...cursors.slice(0, first)].filter(cursor => !cursor.inside)
+    return [...inside, ...others]
+  }
+
+  /** One look per topic, not one per partition. */
   #behind(): Cursor[] {
     const cursors = this.#holdings.readable()
     const ends = new Map<number, ReadonlyMap<number, number>>()

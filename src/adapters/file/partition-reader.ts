@@ -36,6 +36,7 @@ export class FilePartitionReader implements PartitionReader {
   }: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }> {
     const { environment } = this.#connection
     const deadline = environment.monotonic() + wait
+    await this.#connection.breathe()
     for (;;) {
       if (this.#closed || this.#connection.closed) throw closedError('reader')
       if (signal?.aborted) throw abortedError(signal)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { always, groups } from './applies.ts'
+import { alone, always, groups } from './applies.ts'
 import { systemEnvironment } from '../../core/environment.ts'
 import type { CaseContext } from './context.ts'
 import type { ConformanceCase } from './types.ts'
@@ -108,6 +108,30 @@ export const adminCases: readonly ConformanceCase[] = [
       const topic = context.name('nowhere')
       await context.rejects(adapter, admin.committed(context.name('group'), topic), 'unknown-topic')
       await context.rejects(adapter, admin.backlog(context.name('group'), [topic]), 'unknown-topic')
+    }
+  },
+  {
+    group,
+    name: 'without groups there is no backlog of one, but of positions; an unknown topic fails with unknown-topic',
+    applies: alone,
+    async run(context) {
+      const adapter = await context.adapter()
+      const admin = await context.admin(adapter)
+      const topic = await context.topic(3)
+      await context.rejects(adapter, admin.backlog(topic, [topic]), 'unsupported')
+      await context.rejects(adapter, admin.committed(topic, topic), 'unsupported')
+      if (!admin.behind) return
+      await context.sendNumbers(topic, 1, 0, 7)
+      await context.sendNumbers(topic, 2, 0, 4)
+      const positions = (await context.readAll(topic, 1)).map(record => record.position)
+      const counts = async (...given: (string | undefined)[]): Promise<number[]> => {
+        const rows = await admin.behind!(topic, given)
+        return [0, 1, 2].map(partition => rows.find(row => row.partition === partition)!.records)
+      }
+      assert.deepEqual(await counts(), [0, 7, 4])
+      assert.deepEqual(await counts(undefined, positions[2]), [0, 4, 4])
+      assert.deepEqual(await counts(undefined, positions[6], undefined), [0, 0, 4])
+      await context.rejects(adapter, admin.behind(context.name('nowhere'), []), 'unknown-topic')
     }
   }
 ]

@@ -12,6 +12,10 @@ export const groups: Applies = capabilities =>
   (capabilities.positions === 'log' && capabilities.groups) ||
   'the broker has no consumer groups, leases share out the partitions'
 
+/** Positions, but no groups to read them by: what groups show elsewhere is shown with partition readers. */
+export const alone: Applies = (capabilities, traits) =>
+  capabilities.groups ? 'the broker has consumer groups: shown with them' : log(capabilities, traits)
+
 export const transactions: Applies = capabilities => capabilities.transactions || 'the backend has no transactions'
 
 export const tombstones: Applies = (capabilities, traits) =>

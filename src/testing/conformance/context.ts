@@ -103,6 +103,7 @@ export class CaseContext {
       listTopics: () => again(() => admin.listTopics()),
       backlog: (group, topics) => again(() => admin.backlog(group, topics)),
       committed: (group, topic) => again(() => admin.committed(group, topic)),
+      ...(admin.behind && { behind: (topic, positions) => again(() => admin.behind!(topic, positions)) }),
       close: () => admin.close()
     }
   }

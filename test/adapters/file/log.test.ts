@@ -59,6 +59,29 @@ describe('append', () => {
     expect(transactions).toHaveBeenCalledTimes(4)
   })
 
+  it('is synced to the disk, whatever was not worth it before', async () => {
+    const statements: string[] = []
+    const run = vi.spyOn(DatabaseSync.prototype, 'exec').mockName('exec')
+    onTestFinished(() => run.mockRestore())
+    const modeAt = async (body: () => Promise<unknown>): Promise<string | undefined> => {
+      await body()
+      statements.push(...run.mock.calls.splice(0).map(([sql]) => sql))
+      return statements.findLast(sql => sql.startsWith('PRAGMA synchronous'))
+    }
+    const adapter = await open(folder())
+    const producer = await prepare(adapter, { topic, partitions: 1 })
+    expect(await modeAt(() => send(producer, record(topic, 'x')))).toBe('PRAGMA synchronous = FULL')
+    const heartbeats = Member.join(adapter, { topics: [topic] })
+    expect(await modeAt(() => heartbeats)).toBe('PRAGMA synchronous = FULL')
+    expect(statements).toContain('PRAGMA synchronous = NORMAL')
+    const lost = (await heartbeats).reader.commit([{ topic, partition: 5, position: '0' }])
+    expect(await modeAt(() => expect(lost).rejects.toMatchObject({ code: 'not-owner' }))).toBe(
+      'PRAGMA synchronous = FULL'
+    )
+    const relaxed = await open(folder(), { synchronous: 'normal' })
+    expect(await modeAt(() => prepare(relaxed, { topic, partitions: 1 }))).toBe('PRAGMA synchronous = NORMAL')
+  })
+
   it('writes what is in front of a record that is refused, and nothing of its partition behind it', async () => {
     const adapter = await open(folder())
     const producer = await prepare(adapter, { topic, partitions: 2 })
@@ -222,8 +245,11 @@ describe('compaction', () => {
     const path = folder()
     const adapter = await open(path, options)
     const producer = await prepare(adapter, { topic, partitions: 1, compacted: true })
-    const expected: Record<string, string> = {}
-    let sent = 0
+    // Written once and never again: compaction passes over them many times.
+    const early = Array.from({ length: 20 }, (_, index) => keyed(`early-${index}`, index % 5 ? `e${index}` : null))
+    const expected = Object.fromEntries(early.map((_, index) => [`early-${index}`, index % 5 ? `e${index}` : '<null>']))
+    await send(producer, ...early)
+    let sent = early.length
     for (let round = 0; round < 60; round++) {
       const batch = Array.from({ length: 50 }, (_, index) => {
         const key = `key-${(round * 7 + index * 3) % 100}`
@@ -277,6 +303,7 @@ describe('compaction', () => {
         if (done && atEnd) return
       }
     })()
+    await send(producers[0]!, ...Array.from({ length: 20 }, (_, index) => keyed(`early-${index}`, 'e')))
     await Promise.all(
       producers.map(async (producer, which) => {
         for (let round = 0; round < 80; round++) {
@@ -289,11 +316,11 @@ describe('compaction', () => {
     )
     done = true
     await reading
-    const expected = Object.fromEntries(
-      [0, 1].flatMap(which =>
-        Array.from({ length: 20 }, (_, index) => [`${which}/${index}`, `79 ${'v'.repeat(40)}`] as const)
-      )
+    const early = Array.from({ length: 20 }, (_, index) => [`early-${index}`, 'e'] as const)
+    const late = [0, 1].flatMap(which =>
+      Array.from({ length: 20 }, (_, index) => [`${which}/${index}`, `79 ${'v'.repeat(40)}`] as const)
     )
+    const expected = Object.fromEntries([...early, ...late])
     expect(latest(seen)).toEqual(expected)
     expect(latest(await readAll(adapters[1]!, topic))).toEqual(expected)
     const rows = inside(path)

@@ -3,8 +3,15 @@ import { bindTopic, decodeRecord, Producer, type BoundTopic } from '../../../bro
 import { systemEnvironment } from '../../../core/environment.ts'
 import { decodeStamp } from '../../../core/stamp.ts'
 import type { AnyTopic } from '../../../core/topic.ts'
-import { MemoryStore } from '../../../exactly-once/stores/memory.ts'
-import { producerReports, resolveTopic, runPipeline, runSettings, type Pipeline, type RunHost } from '../../../pipeline/index.ts'
+import {
+  openStore,
+  producerReports,
+  resolveTopic,
+  runPipeline,
+  runSettings,
+  type Pipeline,
+  type RunHost
+} from '../../../pipeline/index.ts'
 import type { AnyAdapter } from '../../../spec/index.ts'
 import type { CaseContext } from '../context.ts'
 import type { Deposit, Ledger, Line } from './ledger.ts'
@@ -16,7 +23,7 @@ export type CommitPoint = 'store' | 'broker'
 export class Bank {
   readonly #context: CaseContext
   readonly #commitIn: CommitPoint
-  readonly #store = new MemoryStore()
+  readonly #store = openStore('memory:', new Map())
 
   constructor(context: CaseContext, commitIn: CommitPoint) {
     this.#context = context
@@ -29,16 +36,23 @@ export class Bank {
       registry: undefined,
       adapterOf: () => adapter,
       commitIn: this.#commitIn,
-      openStore: async () => this.#store
+      openStore: () => this.#store
     }
   }
 
   /** A worker in this process on an adapter of its own; `stop` drains it. */
-  async work(app: Pipeline): Promise<{ readonly ended: Promise<void>; readonly adapter: AnyAdapter; stop(): Promise<void> }> {
+  async work(
+    app: Pipeline
+  ): Promise<{ readonly ended: Promise<void>; readonly adapter: AnyAdapter; stop(): Promise<void> }> {
     const adapter = await this.#context.start()
     const stop = new AbortController()
     this.#context.signal.addEventListener('abort', () => stop.abort(), { once: true })
-    const settings = runSettings({ commitInterval: 20, vitalsInterval: 100, sessionTimeout: this.#context.sessionTimeout, handleSignals: false })
+    const settings = runSettings({
+      commitInterval: 20,
+      vitalsInterval: 100,
+      sessionTimeout: this.#context.sessionTimeout,
+      handleSignals: false
+    })
     const ended = runPipeline(this.host(adapter), app, settings, stop.signal)
     ended.catch(() => {}) // the case awaits it when it is time
     return {
@@ -82,7 +96,11 @@ export class Bank {
       for (const raw of await this.#context.readAll(lines.name, partition)) {
         const { key, value } = decodeRecord(bound, { topic: lines.name, partition }, raw)
         const { producer, sequence } = decodeStamp(raw.stamp!)
-        all.push({ account: key as string, line: value as Line, id: `${Buffer.from(producer, 'latin1').toString('hex')}/${partition}/${sequence}` })
+        all.push({
+          account: key as string,
+          line: value as Line,
+          id: `${Buffer.from(producer, 'latin1').toString('hex')}/${partition}/${sequence}`
+        })
       }
     }
     return all
@@ -100,7 +118,11 @@ export class Bank {
     const accounts = Map.groupBy(once, ({ account }) => account)
     for (const [account, history] of accounts) {
       const expected = history.map((_, index) => ({ line: index + 1, balance: index + 1 }))
-      assert.deepEqual(history.map(({ line }) => line), expected, `the history of ${account} has no hole and no fork`)
+      assert.deepEqual(
+        history.map(({ line }) => line),
+        expected,
+        `the history of ${account} has no hole and no fork`
+      )
     }
     assert.equal(once.length, deposits, 'as many lines as deposits')
   }

@@ -1,7 +1,6 @@
 import { json, number, text } from '../../../core/codec.ts'
 import { topic, type Topic } from '../../../core/topic.ts'
-import { pipeline, processor, type FailurePolicy, type Pipeline } from '../../../pipeline/index.ts'
-import { keyed } from '../../../state/index.ts'
+import { keyed, pipeline, processor, type FailurePolicy, type Pipeline } from '../../../pipeline/index.ts'
 
 /** What goes into the ledger of the conformance cases. */
 export interface Deposit {
