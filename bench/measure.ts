@@ -19,6 +19,8 @@ export interface Figure {
   readonly rate: Spread
   /** Processor microseconds of this process per record. */
   readonly cpu: Spread
+  /** Share of one processor that this process had, in percent: far below 100, the machine was busy with other things, or the run waited. */
+  readonly busy: Spread
   readonly raw?: { readonly rate: Spread; readonly cpu: Spread }
   /** Ours over raw, of runs that followed each other. */
   readonly ratio?: Spread
@@ -28,6 +30,7 @@ export interface Figure {
 
 export const rateOf = (run: Run): number => run.records / run.seconds
 const cpuOf = (run: Run): number => (run.cpuSeconds / run.records) * 1e6
+const busyOf = (run: Run): number => (run.cpuSeconds / run.seconds) * 100
 
 /** A clock that is started at the first record and stopped at the last one. */
 export class Clock {
@@ -59,7 +62,14 @@ export async function alone(name: string, runs: number, ours: () => Promise<Run>
     done.push(run)
     progress(`${name} ${turn}/${runs}: ${thousands(rateOf(run))}/s, ${busy(run)}`)
   }
-  return { name, rate: spread(done.map(rateOf)), cpu: spread(done.map(cpuOf)), records: done[0]!.records, runs }
+  return {
+    name,
+    rate: spread(done.map(rateOf)),
+    cpu: spread(done.map(cpuOf)),
+    busy: spread(done.map(busyOf)),
+    records: done[0]!.records,
+    runs
+  }
 }
 
 /**
@@ -87,6 +97,7 @@ export async function sideBySide(
     name,
     rate: spread(ourRuns.map(rateOf)),
     cpu: spread(ourRuns.map(cpuOf)),
+    busy: spread(ourRuns.map(busyOf)),
     raw: { rate: spread(rawRuns.map(rateOf)), cpu: spread(rawRuns.map(cpuOf)) },
     ratio: spread(ourRuns.map((run, index) => rateOf(run) / rateOf(rawRuns[index]!))),
     records: ourRuns[0]!.records,
@@ -106,7 +117,7 @@ export function spread(values: readonly number[]): Spread {
 
 /** A run that got less of a processor than it could use says more about the machine than about the code. */
 function busy(run: Run): string {
-  return `${cpuOf(run).toFixed(1)} us CPU each, ${Math.round((run.cpuSeconds / run.seconds) * 100)}% busy`
+  return `${cpuOf(run).toFixed(1)} us CPU each, ${Math.round(busyOf(run))}% busy`
 }
 
 export function thousands(value: number): string {

@@ -25,9 +25,9 @@ export function verdict({ name, rate, ratio }: Figure): 'met' | 'missed' | 'no b
 }
 
 export function table(figures: readonly Figure[], notRun: readonly NotRun[]): string {
-  const rows = [['', 'records/s', 'raw records/s', 'ours / raw', 'bar', '', 'CPU us/record', 'raw']]
+  const rows = [['', 'records/s', 'raw records/s', 'ours / raw', 'bar', '', 'CPU us/record', 'raw', 'busy']]
   for (const figure of figures) {
-    const { name, rate, raw, ratio, cpu } = figure
+    const { name, rate, raw, ratio, cpu, busy } = figure
     rows.push([
       name,
       ranged(rate, thousands),
@@ -36,7 +36,8 @@ export function table(figures: readonly Figure[], notRun: readonly NotRun[]): st
       barText(name),
       verdict(figure),
       cpu.median.toFixed(1),
-      raw ? raw.cpu.median.toFixed(1) : '-'
+      raw ? raw.cpu.median.toFixed(1) : '-',
+      `${Math.round(busy.median)}%`
     ])
   }
   for (const { name, reason } of notRun) rows.push([name, `not run: ${reason}`])

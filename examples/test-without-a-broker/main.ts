@@ -3,7 +3,7 @@
  * time are part of the input, so no test waits for a clock.
  */
 import assert from 'node:assert/strict'
-import { connect, json, pipeline, sink, source, topic, type Entry } from 'tidemark'
+import { connect, pipeline, sink, source, type Entry } from 'tidemark'
 import { alerts, readings, watch, type Alert, type Reading } from './watch.ts'
 
 /** Runs `watch` over the entries and gives what it wrote, in order. */

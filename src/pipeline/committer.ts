@@ -70,6 +70,11 @@ export class Committer {
     this.#committed = committed
   }
 
+  /** Number of the last commit. */
+  get commitNumber(): number {
+    return 'commit' in this.#state ? this.#state.commit : 0
+  }
+
   /** Steps 1 and 2: fence, then recover. */
   async acquire(): Promise<void> {
     this.#dispatch({ type: 'assigned' })

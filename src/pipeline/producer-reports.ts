@@ -15,7 +15,7 @@ export async function producerReports(bound: BoundTopic, environment: Environmen
     const emitted = [...last.values()].reduce((sum, sequence) => sum + sequence, 0)
     const outputs = new Map([[topic.name, { watermark, last: new Map(last) }]])
     const task = `producer/${Buffer.from(id, 'latin1').toString('hex')}`
-    return { producer: id, task, durable: false, state, watermark: current, outputs, counts: { ...noCounts, emitted } }
+    return { producer: id, task, durable: false, state, watermark: current, outputs, counts: { ...noCounts, emitted }, commit: 0 }
   }
   let due = false
   return {

@@ -157,7 +157,7 @@ class Run {
       const task = typeof part === 'string' ? splitName(name, stage.name, part) : taskName(name, stage.name, part, part)
       const outputs = new Map(stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }]))
       const producer = durableProducer(task)
-      return { producer, task: task.id, durable: true, state: 'joining', watermark: -Infinity, outputs, counts: noCounts }
+      return { producer, task: task.id, durable: true, state: 'joining', watermark: -Infinity, outputs, counts: noCounts, commit: 0 }
     })
   }
 

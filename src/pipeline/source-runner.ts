@@ -23,6 +23,7 @@ export class SourceRunner {
   readonly #split: string
   readonly #stop = new AbortController()
   readonly #lost = new AbortController()
+  #committer: Committer | undefined
   #producer = ''
 
   constructor(runtime: StageRuntime<SourceStage>, name: TaskName, split: string) {
@@ -66,7 +67,7 @@ export class SourceRunner {
     const before = runtime.store.outputs === 'before'
     this.#producer = before ? mortalProducer(runtime.environment) : durableProducer(this.#name)
     const task = new SourceTask(runtime, this.#producer)
-    const committer = new Committer(runtime, this.#name, task)
+    const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await committer.acquire()
       if (before) await runtime.vitals.announce([this.#report(task, 'joining')])
@@ -140,7 +141,8 @@ export class SourceRunner {
       outputs.set(topic.name, { watermark: state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark, last })
     }
     const durable = this.#runtime.store.outputs !== 'before'
-    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: task.counts }
+    const commit = this.#committer?.commitNumber ?? 0
+    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: task.counts, commit }
   }
 }
 

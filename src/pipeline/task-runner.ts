@@ -44,6 +44,7 @@ export class TaskRunner {
   readonly #wake: Signal
   readonly #abort = new AbortController()
   #task: StreamTask | undefined
+  #committer: Committer | undefined
   #producer: ProducerId
   #releasing = false
 
@@ -105,7 +106,7 @@ export class TaskRunner {
     const runtime = this.#runtime
     if (runtime.store.outputs === 'before') this.#producer = mortalProducer(runtime.environment)
     const task = new StreamTask(runtime, this.#name, this.#partition, this.#producer, this.#logic, this.#abort.signal)
-    const committer = new Committer(runtime, this.#name, task)
+    const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await committer.acquire()
       if (runtime.store.outputs === 'before') await runtime.vitals.announce([this.#report(task, 'joining')])
@@ -210,7 +211,8 @@ export class TaskRunner {
       outputs.set(topic.name, { watermark, last })
     }
     const durable = this.#runtime.store.outputs !== 'before'
-    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: { ...task.counts } }
+    const commit = this.#committer?.commitNumber ?? 0
+    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: { ...task.counts }, commit }
   }
 }
 

@@ -6,6 +6,13 @@ import { decodeVitals, TopicMembership, vitalsTopic, type Vitals } from '../wate
 /** How long a plain producer may be silent before its hold on the watermark is lifted, ms. */
 const lease = 30_000
 
+/** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
+function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
+  if (known?.producer !== vitals.producer) return vitals
+  if (vitals.state === 'joining') return { ...known, state: 'joining' }
+  return vitals.commit < known.commit ? known : vitals
+}
+
 /**
  * What the vitals topic of one broker says, kept up to date in the background. One per run and broker: every stage asks
  * this one.
@@ -119,7 +126,7 @@ export class VitalsView {
     } catch {
       return // of a newer release, or not ours: it holds nobody
     }
-    this.tasks.set(vitals.task, vitals)
+    this.tasks.set(vitals.task, newest(this.tasks.get(vitals.task), vitals))
     const now = this.#environment.monotonic()
     for (const topic of vitals.outputs.keys()) this.topic(topic).report(vitals, topic, now)
   }

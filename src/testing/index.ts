@@ -17,3 +17,7 @@ export type {
   RunOptions,
   TestRunner
 } from './conformance/index.ts'
+export { drive, type Driven, type DriveOptions, type StageCounts } from './drive.ts'
+export { crash, elapse, type Crash, type DriveItem, type Elapse } from './drive-input.ts'
+export type { ParkedRecord } from './drive-output.ts'
+export { SimulatedEnvironment, type SimulationOptions } from './simulated-environment.ts'

@@ -42,6 +42,8 @@ export interface Vitals {
   readonly watermark: number
   readonly outputs: ReadonlyMap<string, OutputVitals>
   readonly counts: Counts
+  /** The commit of the task that this is as of; 0 before the first. A report of an earlier one comes from a former owner. */
+  readonly commit: number
   /** Counts up by one with each report of this process. */
   readonly beat: number
 }
@@ -65,6 +67,7 @@ export function encodeVitals(vitals: Vitals): Buffer {
       watermark: toSnapshot(vitals.watermark),
       outputs,
       counts: vitals.counts,
+      commit: vitals.commit,
       beat: vitals.beat
     })
   )
@@ -90,6 +93,7 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
       watermark: time(raw.watermark),
       outputs,
       counts: { ...noCounts, ...raw.counts },
+      commit: whole(raw.commit ?? 0),
       beat: whole(raw.beat)
     }
   } catch (error) {

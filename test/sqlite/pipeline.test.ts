@@ -47,19 +47,26 @@ test('a sink loads a table: every record is a row, and the position is in the sa
 test('a run that starts again goes on behind the rows: what the broker forgot of the group does not matter', async () => {
   const file = await databaseFile()
   const broker = new MemoryBroker()
-  const load = sink({ name: 'load', from: readings, write: sqlite({ file, table: 'readings', create }) })
+  const write = sqlite({ file, table: 'readings', create })
+  const load = sink({ name: 'load', from: readings, write })
   const values = Array.from({ length: 100 }, (_, n) => ({ n, name: null }))
-  await using(broker, async client => {
-    const producer = await client.producer(readings)
-    await producer.sendAll(values.slice(0, 50).map(value => ({ key: `k${value.n}`, value })))
+  const loaded = (): number => rowsOf(file, 'SELECT * FROM readings').length
+  const runUntil = async (client: Client, rows: number): Promise<void> => {
     const stop = new AbortController()
     const running = client.run(pipeline('p', [load]), { signal: stop.signal, commitInterval: 5 })
-    await expect.poll(() => rowsOf(file, 'SELECT * FROM readings').length, { timeout: 10_000 }).toBe(50)
+    await expect.poll(loaded, { timeout: 10_000 }).toBe(rows)
     stop.abort()
     await running
+  }
+  await using(broker, async client => {
+    // Before the first run there is no table to look at.
+    await (await write.open()).close()
+    const producer = await client.producer(readings)
+    await producer.sendAll(values.slice(0, 50).map(value => ({ key: `k${value.n}`, value })))
+    await runUntil(client, 50)
     await producer.sendAll(values.slice(50).map(value => ({ key: `k${value.n}`, value })))
+    await runUntil(client, 100)
     await producer.close()
-    await client.run(pipeline('p', [load]), { commitInterval: 5 })
   })
   expect(rowsOf(file, 'SELECT * FROM readings ORDER BY n')).toEqual(values)
 })

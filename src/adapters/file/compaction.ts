@@ -78,7 +78,7 @@ export class Compactor {
     if (this.#closed) return false
     return connection.transaction(
       () => {
-        this.#recount(topic, partition, end)
+        this.#markClean(topic, partition, end)
         return this.#isDue(connection.ends(topic, partition))
       },
       { durable: false }
@@ -127,22 +127,26 @@ export class Compactor {
     // Nothing to win: neither fewer records nor fewer, larger rows.
     if (rows.length === 0 || (dropped === 0 && size / rows.length > stepBytes / 16)) return next
     for (const row of rows) sql.dropBatch.run(row.id)
-    if (kept.length === 0) return next
+    const before = rows.reduce((bytes, row) => bytes + row.size, 0)
+    if (kept.length === 0) {
+      sql.resize.run(-before, topic.id, partition)
+      return next
+    }
     const base = Number(kept[0]!.position)
     const last = Number(kept.at(-1)!.position)
     const latest = rows.reduce((time, row) => Math.max(time, row.newest), -Infinity)
     const written = rows.reduce((time, row) => Math.max(time, row.written), -Infinity)
     const data = encodeBatch(kept, size, index => Number(kept[index]!.position) - base)
     sql.append.run(topic.id, partition, base, last, latest, written, data.length, data)
+    sql.resize.run(data.length - before, topic.id, partition)
     return next
   }
 
-  #recount(topic: TopicRow, partition: number, end: number): void {
+  #markClean(topic: TopicRow, partition: number, end: number): void {
     const { sql } = this.#connection
-    const bytesFrom = (offset: number): number =>
-      (sql.bytesFrom.get(topic.id, partition, offset) as { bytes: number }).bytes
     const clean = Math.max(end, this.#connection.ends(topic, partition).clean)
-    sql.recount.run(clean, bytesFrom(0), bytesFrom(clean), topic.id, partition)
+    const { bytes } = sql.bytesFrom.get(topic.id, partition, clean) as { bytes: number }
+    sql.markClean.run(clean, bytes, topic.id, partition)
   }
 
   /** Batches from an offset on that are in front of `end`: about a step, at least one. */

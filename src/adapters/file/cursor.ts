@@ -60,8 +60,8 @@ export class Cursor implements TopicPartition {
   }
 
   /**
-   * Within a snapshot: records from here on, up to `maxBytes` of them, at least one if there is one. Throws
-   * `unknown-topic`, `position-lost`, `corrupt`.
+   * Within a snapshot: records from here on, up to `maxBytes` of them, at least one if there is one. When it is inside of
+   * a batch, at most the rest of that. Throws `unknown-topic`, `position-lost`, `corrupt`.
    */
   read(maxBytes: number): CursorRead {
     const records: RawRecord[] = []
@@ -69,8 +69,9 @@ export class Cursor implements TopicPartition {
     const { start, next: end } = this.#connection.ends(this.#row, this.partition)
     if (this.#next < start) throw this.#lost(this.#next - 1, start, end)
     if (this.#next >= end) return { records, bytes: 0, behind: 0 }
-    let bytes = this.#readBatch(maxBytes, records)
-    if (!this.#batch) {
+    let bytes = 0
+    if (this.#batch) bytes = this.#readBatch(maxBytes, records)
+    else {
       const rows = readFrom(this.#connection.sql, this.#row.id, this.partition, this.#next)
       for (const { base, last, data } of rows) {
         this.#batch = new StoredBatch(data, base, last)

@@ -14,12 +14,7 @@ import { Cursor, parsePosition } from './cursor.ts'
 import { classify, closedError, fileError } from './errors.ts'
 import { GroupMember } from './group.ts'
 import { Holdings } from './holdings.ts'
-
-/** Most bytes of one `receive`: what is read but not processed is bounded by the front. */
-export const readBytes: number = 1024 * 1024
-
-/** Most record events of one `receive`. */
-const handful = 8
+import { Rotation } from './rotation.ts'
 
 /** Longest time between two heartbeats, ms. */
 const longestBeat = 1_000
@@ -30,6 +25,7 @@ export class FileLogReader implements LogReader {
   readonly #options: LogReaderOptions
   readonly #member: GroupMember
   readonly #holdings: Holdings
+  readonly #rotation: Rotation
   readonly #signal: Signal
   #stopListening: (() => void) | undefined
   #timer: Timer | undefined
@@ -39,7 +35,6 @@ export class FileLogReader implements LogReader {
   #beating: Promise<void> | undefined
   #isBeating = false
   #beatAgain = false
-  #turn = 0
   #failure: unknown
   #closed: Promise<void> | undefined
 
@@ -53,6 +48,7 @@ export class FileLogReader implements LogReader {
       unit => this.#open(unit),
       () => this.#beat()
     )
+    this.#rotation = new Rotation(connection)
     this.#signal = new Signal(connection.environment)
   }
 
@@ -76,7 +72,7 @@ export class FileLogReader implements LogReader {
       const events = this.#holdings.takeEvents()
       if (events.length > 0) return events
       this.#throwFailure()
-      const records = this.#read()
+      const records = this.#rotation.read(this.#holdings.readable(), this.#options.maxBytes)
       if (records.length > 0) return records
       const left = deadline - environment.monotonic()
       if (left <= 0) return []
@@ -128,57 +124,6 @@ export class FileLogReader implements LogReader {
     if (!this.#connection.closed) await this.#member.leave().catch(() => {})
     await this.#beating
     this.#connection.news.tell()
-  }
-
-  /** Records of the partitions in turn, so that none starves. */
-  #read(): LogEvent[] {
-    const events: LogEvent[] = []
-    this.#connection.snapshot(() => {
-      const cursors = this.#nextCursors()
-      let room = Math.min(readBytes, this.#options.maxBytes)
-      for (let step = 0; step < cursors.length && events.length < handful && room > 0; step++) {
-        const cursor = cursors[step]!
-        try {
-          const { records, bytes, behind } = cursor.read(room)
-          if (records.length === 0) continue
-          room -= bytes
-          events.push({ kind: 'records', topic: cursor.topic, partition: cursor.partition, records, behind })
-          // Its batch is kept for the next call, which begins with it: so there is one such batch, not one per partition.
-          if (cursor.inside) break
-        } catch (error) {
-          // What the others gave comes first, then the next call meets the error again.
-          if (events.length === 0) throw error
-        }
-      }
-      this.#turn += events.length
-    })
-    return events
-  }
-
-  /** Those that have something to read, in turn; the one that is inside of a batch first. */
-  #nextCursors(): Cursor[] {
-    const cursors = this.#behind()
-    const first = cursors.length === 0 ? 0 : this.#turn % cursors.length
-    const inside = cursors.filter(cursor => cursor.inside)
-    const others = [...cursors.slice(first), ...cursors.slice(0, first)].filter(cursor => !cursor.inside)
-    return [...inside, ...others]
-  }
-
-  /** One look per topic, not one per partition. */
-  #behind(): Cursor[] {
-    const cursors = this.#holdings.readable()
-    const ends = new Map<number, ReadonlyMap<number, number>>()
-    return cursors.filter(cursor => {
-      let topic = ends.get(cursor.topicId)
-      if (!topic) {
-        const rows = this.#connection.sql.allEnds.all(cursor.topicId) as unknown as {
-          partition: number
-          next: number
-        }[]
-        ends.set(cursor.topicId, (topic = new Map(rows.map(({ partition, next }) => [partition, next]))))
-      }
-      return cursor.isBehind(topic.get(cursor.partition) ?? 0)
-    })
   }
 
   #onNews(): void {

@@ -5,7 +5,7 @@ import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '..
 import type { FileConnection } from './client.ts'
 import { Cursor } from './cursor.ts'
 import { closedError } from './errors.ts'
-import { readBytes } from './log-reader.ts'
+import { readBytes } from './rotation.ts'
 
 /** Reads one partition without a group. */
 export class FilePartitionReader implements PartitionReader {

@@ -67,7 +67,8 @@ const statements = {
   advance: `UPDATE partition_state SET next = ?, bytes = bytes + ?, dirty = dirty + ?
     WHERE topic = ? AND partition = ?`,
   moveStart: 'UPDATE partition_state SET start = ?, bytes = bytes - ? WHERE topic = ? AND partition = ?',
-  recount: 'UPDATE partition_state SET clean = ?, bytes = ?, dirty = ? WHERE topic = ? AND partition = ?',
+  resize: 'UPDATE partition_state SET bytes = bytes + ? WHERE topic = ? AND partition = ?',
+  markClean: 'UPDATE partition_state SET clean = ?, dirty = ? WHERE topic = ? AND partition = ?',
   bytesFrom: 'SELECT coalesce(sum(size), 0) AS bytes FROM batch WHERE topic = ? AND partition = ? AND base >= ?',
 
   append:

@@ -47,8 +47,10 @@ export function readAnswer(data: Buffer): Answer {
 export function readMessage(data: Buffer): { readonly message: IncomingMessage; readonly messageId: string } {
   const { messageId, payload, properties, key, eventTime, publishTime } = parse(data)
   if (typeof messageId !== 'string') throw strange(data)
+  const id = decodeMessageId(Buffer.from(messageId, 'base64'))
+  if (id.entry < 0) throw strange(data)
   const message: IncomingMessage = {
-    id: decodeMessageId(Buffer.from(messageId, 'base64')),
+    id,
     key: typeof key === 'string' ? key : undefined,
     payload: typeof payload === 'string' ? Buffer.from(payload, 'base64') : null,
     properties: (properties ?? none) as Readonly<Record<string, string>>,

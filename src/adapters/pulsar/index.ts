@@ -41,7 +41,8 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
   readonly location: string
   readonly #options: ReadPulsarOptions
   readonly #open = new Set<{ close(): Promise<void> }>()
-  readonly #producers = new Set<PulsarProducer>()
+  /** What holds sockets to topics. */
+  readonly #holders = new Set<PulsarProducer | PulsarPartitionReader>()
   #opened: Opened | undefined
   #closed = false
 
@@ -72,7 +73,7 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
     const { topics, environment } = this.#ready()
     const { deduplication, requestTimeout } = this.#options
     const letGo = async (topic: string): Promise<void> => {
-      await Promise.all([...this.#producers].map(producer => producer.letGo(topic)))
+      await Promise.all([...this.#holders].map(holder => holder.letGo(topic)))
     }
     return this.#track(new PulsarAdmin({ topics, environment, deduplication, requestTimeout, letGo }))
   }
@@ -81,14 +82,16 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
     const { topics, transport } = this.#ready()
     const { deduplication, maxInFlight } = this.#options
     const producer = this.#track(new PulsarProducer({ topics, transport, deduplication, maxInFlight }))
-    this.#producers.add(producer)
+    this.#holders.add(producer)
     return producer
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
     const reader = new PulsarPartitionReader(options, this.#ready())
     try {
-      return this.#track(await reader.open())
+      const opened = this.#track(await reader.open())
+      this.#holders.add(opened)
+      return opened
     } catch (error) {
       await reader.close()
       throw error
@@ -123,7 +126,7 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
     const close = part.close.bind(part)
     part.close = () => {
       this.#open.delete(part)
-      this.#producers.delete(part as never)
+      this.#holders.delete(part as never)
       return close()
     }
     this.#open.add(part)

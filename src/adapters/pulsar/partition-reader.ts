@@ -120,6 +120,18 @@ export class PulsarPartitionReader implements PartitionReader {
     }
   }
 
+  /** Leaves a topic that is about to be deleted: an open socket would create it again. The next `receive` looks for it. */
+  async letGo(topic: string): Promise<void> {
+    const link = this.#link
+    if (topic !== this.#options.topic || !link) return
+    this.#link = undefined
+    this.#paused = false
+    this.#queue = []
+    this.#bytes = 0
+    await link.close()
+    this.#signal.raise()
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -193,7 +205,7 @@ export class PulsarPartitionReader implements PartitionReader {
         topic: this.#topic,
         after: this.#arrived === beforeAll ? undefined : this.#arrived,
         // Few when little may be held: the server sends them whatever their size.
-        window: Math.min(1_000, Math.max(64, Math.ceil(maxBytes / 1_024))),
+        window: Math.min(1_000, Math.max(256, Math.ceil(maxBytes / 512))),
         message: (message, link) => this.#message(message, link),
         failed: error => {
           lost = true

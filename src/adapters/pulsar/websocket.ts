@@ -153,6 +153,7 @@ class WebSocketReader implements ReaderLink {
   /** Ids of messages that were not acknowledged yet, in order. */
   #unacknowledged: string[] = []
   #owed = 0
+  #scheduled = false
   #paused = false
   #over = false
 
@@ -180,7 +181,7 @@ class WebSocketReader implements ReaderLink {
   // A reader has no permits: the server sends as many as its queue is long, and one more for each acknowledgement.
   more(count: number): void {
     this.#owed += count
-    if (this.#owed === count && count > 0) queueMicrotask(() => this.#acknowledge())
+    this.#schedule()
   }
 
   pause(): void {
@@ -199,11 +200,19 @@ class WebSocketReader implements ReaderLink {
     await this.#socket?.close()
   }
 
+  /** Once for all that came in one piece of the stream. */
+  #schedule(): void {
+    if (this.#scheduled || this.#owed === 0) return
+    this.#scheduled = true
+    queueMicrotask(() => this.#acknowledge())
+  }
+
   #acknowledge(): void {
-    if (!this.#socket) return
+    this.#scheduled = false
+    if (!this.#socket || this.#over) return
     const ids = this.#unacknowledged.splice(0, this.#owed)
-    this.#owed = 0
-    if (ids.length > 0 && !this.#over) this.#socket?.sendAll(ids.map(acknowledgement))
+    this.#owed -= ids.length
+    if (ids.length > 0) this.#socket.sendAll(ids.map(acknowledgement))
   }
 
   #message(data: Buffer): void {
@@ -212,6 +221,7 @@ class WebSocketReader implements ReaderLink {
       const { message, messageId } = readMessage(data)
       this.#unacknowledged.push(messageId)
       this.#options.message(message, this)
+      this.#schedule()
     } catch (error) {
       this.#fail(error)
       void this.#socket?.close()

@@ -25,6 +25,8 @@ describe.skipIf(server.state !== 'running')('a read_committed reader that is not
       first.kill('SIGKILL')
       const second = context.worker(harness.spawnWorker!(job))
       await producer.close()
+      while ((await bank.lines(book)).length < deposits) await context.sleep(20)
+      second.kill('SIGTERM')
       expect(await second.exited).toBe(0)
     } finally {
       await context.close()
