@@ -36,7 +36,8 @@ export class Sender {
   readonly #environment: Environment
   readonly #strict: boolean
   readonly #maxBatch: number
-  readonly #lanes = new Map<string, Lane>()
+  /** Topic -> partition -> lane: looked up per record, so no string is made for it. */
+  readonly #lanes = new Map<string, (Lane | undefined)[]>()
   /** Lanes with something to send, nothing in flight and no wait for a retry. */
   readonly #ready = new Set<Lane>()
   readonly #abort = new AbortController()
@@ -100,10 +101,9 @@ export class Sender {
   }
 
   #lane({ topic, partition }: OutgoingRecord): Lane {
-    const id = `${partition} ${topic}`
-    let lane = this.#lanes.get(id)
-    if (!lane) this.#lanes.set(id, (lane = { topic, partition, queue: [], inFlight: false, attempt: 0 }))
-    return lane
+    let lanes = this.#lanes.get(topic)
+    if (!lanes) this.#lanes.set(topic, (lanes = []))
+    return (lanes[partition] ??= { topic, partition, queue: [], inFlight: false, attempt: 0 })
   }
 
   #wake(lane: Lane): void {

@@ -62,7 +62,8 @@ export interface Timeliness {
   readonly behind: number
 }
 
-export interface ProcessContext<State extends StateDefinitions = StateDefinitions> {
+export interface ProcessContext<State extends StateDefinitions = StateDefinitions, To extends Topics = any> {
+  readonly __to?: To
   readonly state: StateHandles<State>
   readonly timers: Timers
   readonly watermark: number
@@ -86,14 +87,14 @@ export interface ProcessorOptions<From extends Topics, To extends Topics, State 
   readonly to?: To
   readonly state?: State
   readonly failure?: FailurePolicy
-  process(record: RecordOf<From>, context: ProcessContext<State>): Outputs<To>
+  process(record: RecordOf<From>, context: ProcessContext<State, To>): Outputs<To>
   /**
    * The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. A timer
    * that fails is tried again as `failure` says, then the run rejects: there is no record to park.
    */
-  onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State>): Outputs<To>
+  onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State, To>): Outputs<To>
   /** The watermark of the task has risen. There is no key here, so no keyed state. */
-  onWatermark?(watermark: number, context: ProcessContext<State>): Outputs<To>
+  onWatermark?(watermark: number, context: ProcessContext<State, To>): Outputs<To>
 }
 
 interface StageBase {

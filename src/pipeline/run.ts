@@ -136,9 +136,9 @@ class Run {
       view: await this.#view(adapter),
       peers: await this.#view(reportsTo)
     }
-    if (store === 'group' || store.outputs === 'before') {
-      // Identities of this life only: each task announces itself.
-    } else await publisher.announce(this.#announcements(stage, splits, tasks))
+    // Where outputs go before the commit, identities are of one life only, and each task announces itself.
+    const announced = store !== 'group' && store.outputs !== 'before'
+    if (announced) await publisher.announce(this.#announcements(stage, splits, tasks).filter(report => !isKnown(shared.peers, report)))
 
     if (stage.kind === 'source') {
       const leases = await this.#host.openStore()
@@ -216,6 +216,12 @@ class Run {
     await view.open()
     return view
   }
+}
+
+/** A task that has reported before needs no announcement, which would hide where it stands. */
+function isKnown(peers: VitalsView, { task, outputs }: VitalsReport): boolean {
+  const known = peers.tasks.get(task)
+  return known !== undefined && [...outputs.keys()].every(topic => known.outputs.has(topic))
 }
 
 function oneBroker(stage: Stage, from: readonly BoundTopic[]): AnyAdapter | undefined {

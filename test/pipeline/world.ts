@@ -15,7 +15,7 @@ import { Worker } from '../../src/testing/worker.ts'
 import type { Counts, Vitals } from '../../src/watermark/index.ts'
 
 export class World {
-  readonly broker = new MemoryBroker()
+  readonly broker: MemoryBroker = new MemoryBroker()
   readonly environment: SimulatedEnvironment
   readonly store: ClientStore
   readonly commitIn: 'store' | 'broker'

@@ -15,6 +15,7 @@ const vitals: fc.Arbitrary<Vitals> = fc.record({
     fc.tuple(fc.string({ maxLength: 8 }), fc.record({ watermark: time, last: fc.array(fc.tuple(fc.nat(), fc.nat())).map(pairs => new Map(pairs)) }))
   ).map(pairs => new Map(pairs)),
   counts: fc.record({ processed: fc.nat(), emitted: fc.nat(), parked: fc.nat(), late: fc.nat(), duplicates: fc.nat(), lost: fc.nat() }),
+  commit: fc.nat(),
   beat: fc.nat()
 })
 
@@ -105,6 +106,7 @@ function base(name = 'x'): Vitals {
     watermark: 1,
     outputs: new Map([['t', { watermark: 1, last: new Map([[0, 1]]) }]]),
     counts: noCounts,
+    commit: 1,
     beat: 1
   }
 }

@@ -21,6 +21,7 @@ const vitals = (producer: string, watermark: number, last: Record<number, number
   watermark,
   outputs: new Map([['trades', { watermark, last: new Map(Object.entries(last).map(([partition, sequence]) => [Number(partition), sequence])) }]]),
   counts: noCounts,
+  commit: 1,
   beat: 1,
   ...more
 })

@@ -1,5 +1,5 @@
 import type { Environment, Timer } from '../../core/environment.ts'
-import { createConnection, type Socket } from 'node:net'
+import { createConnection, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { WebSocketClass, WebSocketLike } from './client.ts'
 import { answerError, connectionError } from './errors.ts'
@@ -60,7 +60,7 @@ export class PulsarSocket {
         const secure = settings.webUrl.startsWith('https:')
         const host = (options as { host: string }).host
         raw = secure
-          ? connectTls({ ...options, ...(host.includes(':') ? {} : { servername: host }), ...tls })
+          ? connectTls({ ...options, ...(isIP(host) ? {} : { servername: host }), ...tls })
           : createConnection(options)
         return raw
       }

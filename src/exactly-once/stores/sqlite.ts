@@ -74,7 +74,7 @@ export class SqliteStore implements ClientStore {
 
   async acquire(task: TaskName): Promise<TaskLog> {
     const statements = this.#statements
-    return this.transaction(() => {
+    return this.#told(() => {
       statements.raise.run(task.id)
       const row = statements.head.get(task.id) as unknown as HeadRow
       const unsent = (statements.unsent.all(task.id) as { number: number; outputs: Uint8Array }[]).map(
@@ -112,7 +112,7 @@ export class SqliteStore implements ClientStore {
   }
 
   async storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
-    this.transaction(() => {
+    this.#told(() => {
       for (const { topic, partition, position } of positions) this.#statements.putPosition.run(group, topic, partition, position)
     })
   }
@@ -129,8 +129,18 @@ export class SqliteStore implements ClientStore {
       this.database.exec('COMMIT')
       return result
     } catch (error) {
-      if (this.database.isTransaction) this.database.exec('ROLLBACK')
+      if (this.database.isOpen && this.database.isTransaction) this.database.exec('ROLLBACK')
       throw error
+    }
+  }
+
+  /** A transaction whose caller may try again: a lock held for long, or a full disk, is told as such. */
+  #told<Result>(body: () => Result): Result {
+    try {
+      return this.transaction(body)
+    } catch (error) {
+      if (!isBusy(error)) throw error
+      throw new StreamError('timeout', `the commit store ${this.location} is busy or full: ${messageOf(error)}`, { retryable: true, cause: error })
     }
   }
 }
