@@ -62,8 +62,7 @@ export interface Timeliness {
   readonly behind: number
 }
 
-export interface ProcessContext<State extends StateDefinitions = StateDefinitions, To extends Topics = any> {
-  readonly __to?: To
+export interface ProcessContext<State extends StateDefinitions = StateDefinitions> {
   readonly state: StateHandles<State>
   readonly timers: Timers
   readonly watermark: number
@@ -81,20 +80,28 @@ export interface FiredTimer<Key> {
   readonly name: string
 }
 
-export interface ProcessorOptions<From extends Topics, To extends Topics, State extends StateDefinitions> {
+/** The last three are what the functions return: inferred, so that the `topic` of an entry need not be written `as const`. */
+export interface ProcessorOptions<
+  From extends Topics,
+  To extends Topics,
+  State extends StateDefinitions,
+  Processed extends Outputs<To> = Outputs<To>,
+  Timed extends Outputs<To> = Outputs<To>,
+  Risen extends Outputs<To> = Outputs<To>
+> {
   readonly name: string
   readonly from: From
   readonly to?: To
   readonly state?: State
   readonly failure?: FailurePolicy
-  process(record: RecordOf<From>, context: ProcessContext<State, To>): Outputs<To>
+  process(record: RecordOf<From>, context: ProcessContext<State>): Processed
   /**
    * The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. A timer
    * that fails is tried again as `failure` says, then the run rejects: there is no record to park.
    */
-  onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State, To>): Outputs<To>
+  onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State>): Timed
   /** The watermark of the task has risen. There is no key here, so no keyed state. */
-  onWatermark?(watermark: number, context: ProcessContext<State, To>): Outputs<To>
+  onWatermark?(watermark: number, context: ProcessContext<State>): Risen
 }
 
 interface StageBase {
@@ -107,15 +114,18 @@ interface StageBase {
 export interface ProcessorStage extends StageBase {
   readonly kind: 'processor'
   readonly state: StateDefinitions
-  readonly options: ProcessorOptions<any, any, any>
+  readonly options: ProcessorOptions<any, any, any, any, any, any>
 }
 
 /** Reads topics, keeps state, writes topics. See `ProcessorOptions`. */
 export function processor<
   const From extends Topics,
   const To extends Topics = never,
-  const State extends StateDefinitions = {}
->(options: ProcessorOptions<From, To, State>): ProcessorStage {
+  const State extends StateDefinitions = {},
+  const Processed extends Outputs<To> = Outputs<To>,
+  const Timed extends Outputs<To> = Outputs<To>,
+  const Risen extends Outputs<To> = Outputs<To>
+>(options: ProcessorOptions<From, To, State, Processed, Timed, Risen>): ProcessorStage {
   return {
     kind: 'processor',
     name: stageName(options.name),

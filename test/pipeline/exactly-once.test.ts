@@ -59,6 +59,7 @@ function bank(world: World, seed: number, rows: Map<string, number>): Pipeline {
     name: 'book',
     from: deposits,
     to: [balances, reminders],
+    failure: { retries: 30 },
     state: { balance: keyed(number, 0), count: keyed(number, 0) },
     async process({ key, value }, { state, timers }) {
       if (random() < 0.2) await sleep(world.environment, random() * 30)

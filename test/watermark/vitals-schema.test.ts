@@ -106,6 +106,7 @@ describe('the schema', () => {
     watermark: 1_700_000_000_000,
     outputs: { echoes: { watermark: null, last: { 0: 12, 2: 1 } } },
     counts: { processed: 13, emitted: 13, parked: 0, late: 0, duplicates: 0, lost: 0 },
+    commit: 4,
     beat: 7
   }
 

@@ -109,25 +109,25 @@ export class PulsarAdmin implements AdminDriver {
       const { topics, letGo } = this.#context
       const count = await topics.partitions(topic)
       if (count === undefined) throw unknownTopic(topics.fullName(topic))
-      await letGo(topic)
-      topics.forget(topic)
-      const path = topics.pathOf(topic)
-      await topics.rest.delete(
-        `deleting topic '${topic}'`,
-        count === 0 ? `${path}?force=true` : `${path}/partitions?force=true`
-      )
-      // The socket of somebody else may have created a partition again in the meantime.
-      for (let partition = 0; partition < count; partition++)
-        await topics.rest
-          .delete(`deleting topic '${topic}'`, `${topics.pathOf(partitionName(topic, partition, count))}?force=true`)
-          .catch((error: unknown) => {
-            if (!(error instanceof PulsarError && error.status === 404)) throw error
-          })
-      await this.#until(
-        `topic '${topic}' was deleted, but is still there`,
-        async () => (await topics.partitions(topic)) === undefined
-      )
+      await topics.whileDeleting(topic, async () => {
+        await letGo(topic)
+        await this.#delete(topic, count)
+      })
     })
+  }
+
+  async #delete(topic: string, count: number): Promise<void> {
+    const { topics } = this.#context
+    const remove = (path: string): Promise<void> =>
+      topics.rest.delete(`deleting topic '${topic}'`, `${path}?force=true`)
+    await remove(count === 0 ? topics.pathOf(topic) : `${topics.pathOf(topic)}/partitions`)
+    // The socket of somebody else may have created a partition again in the meantime.
+    for (let partition = 0; partition < count; partition++)
+      await remove(topics.pathOf(partitionName(topic, partition, count))).catch((error: unknown) => {
+        if (!(error instanceof PulsarError && error.status === 404)) throw error
+      })
+    const gone = async (): Promise<boolean> => (await topics.partitions(topic)) === undefined
+    await this.#until(`topic '${topic}' was deleted, but is still there`, gone)
   }
 
   describeTopic(topic: string): Promise<TopicDescription | undefined> {

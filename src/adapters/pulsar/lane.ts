@@ -166,8 +166,10 @@ export class Lane {
       const last = identity && { name: identity.name, lastSequence: identity.sequence - 1 }
       const link = await transport.producer({ topic, identity: last, maxInFlight })
       this.#line = { link, name: identity?.name, next: identity?.sequence ?? 0 }
+      topics.assertStays(this.topic)
     } catch (error) {
       topics.forget(this.topic)
+      await this.disconnect()
       throw error
     }
     if (!this.#closed) return this.#line

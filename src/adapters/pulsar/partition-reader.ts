@@ -221,6 +221,12 @@ export class PulsarPartitionReader implements PartitionReader {
       throw closedError()
     }
     if (!lost) this.#link = current
+    try {
+      topics.assertStays(this.#options.topic)
+    } catch (error) {
+      await this.letGo(this.#options.topic)
+      throw error
+    }
   }
 
   #lost(error: unknown): void {

@@ -30,6 +30,7 @@ export class Topics {
   readonly #namespace: string
   /** Partitions; 0 for a topic without. */
   readonly #known = new Map<string, number>()
+  readonly #deleting = new Set<string>()
 
   constructor(rest: Rest, tenant: string, namespace: string) {
     this.rest = rest
@@ -63,8 +64,25 @@ export class Topics {
     }
   }
 
+  /** Nobody may open a socket to it while this runs: it would create the topic again. */
+  async whileDeleting(topic: string, work: () => Promise<void>): Promise<void> {
+    this.#deleting.add(topic)
+    try {
+      await work()
+    } finally {
+      this.#deleting.delete(topic)
+      this.#known.delete(topic)
+    }
+  }
+
+  /** Rejects with `unknown-topic` what is being deleted. */
+  assertStays(topic: string): void {
+    if (this.#deleting.has(topic)) throw unknownTopic(this.fullName(topic))
+  }
+
   /** The full name of the topic behind one partition. Rejects with `unknown-topic`. */
   async partitionTopic({ topic, partition }: TopicPartition): Promise<string> {
+    this.assertStays(topic)
     let count = this.#known.get(topic)
     if (count === undefined) {
       count = await this.partitions(topic)

@@ -312,6 +312,12 @@ describe.runIf(running)(`the log reader of kafka${notRun}`, () => {
     await expect.poll(assigned, { timeout: 10_000 }).toBe(1)
     const native = adapter.native!.admin()
     await native.connect()
+    const stable = async (): Promise<string> => {
+      const { groups } = (await native.describeGroups([topic])) as { groups: { state: string; members: object[] }[] }
+      return `${groups[0]!.state} ${groups[0]!.members.length}`
+    }
+    // Nobody joins any more: only the leader can notice.
+    await expect.poll(stable, { timeout: 10_000 }).toBe('Stable 2')
     await native.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
     await native.disconnect()
     await expect.poll(assigned, { timeout: 45_000 }).toBeGreaterThanOrEqual(3)

@@ -123,10 +123,11 @@ describe.skipIf(shared.state !== 'running')('a Pulsar with users, TLS and little
     )
   })
 
-  test('a full backlog is throttled and may be retried', { timeout: 90_000 }, async () => {
+  test('a full backlog is throttled and may be retried', { timeout: 120_000 }, async () => {
     const namespace = unique('small')
     expect(await request('PUT', `namespaces/public/${namespace}`)).toBe(204)
-    const adapter = await open({ token: token(0), namespace })
+    // The server itself tries for up to half a minute before it says no.
+    const adapter = await open({ token: token(0), namespace, requestTimeout: 60_000 })
     const topic = await createTopic(adapter)
     expect(
       await request('PUT', `persistent/public/${namespace}/${topic}/subscription/slow`, { ledgerId: -1, entryId: -1 })
@@ -134,7 +135,7 @@ describe.skipIf(shared.state !== 'running')('a Pulsar with users, TLS and little
     const quota = { limitSize: 10_000, policy: 'producer_exception' }
     expect(await request('POST', `namespaces/public/${namespace}/backlogQuota`, quota)).toBe(204)
     // The broker looks every two seconds.
-    const signal = AbortSignal.timeout(60_000)
+    const signal = AbortSignal.timeout(110_000)
     let error: unknown
     while (error === undefined) {
       signal.throwIfAborted()
