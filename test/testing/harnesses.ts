@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { memory, MemoryBroker, memoryCapabilities } from '../../src/adapters/memory/index.ts'
 import { systemEnvironment } from '../../src/core/environment.ts'
 import type { AnyAdapter } from '../../src/spec/index.ts'
-import type { Harness } from '../../src/testing/conformance/index.ts'
+import { isLocked, type Harness } from '../../src/testing/conformance/index.ts'
 import { workerAt } from './spawn-worker.ts'
 
 async function opened(adapter: AnyAdapter): Promise<AnyAdapter> {
@@ -36,6 +36,7 @@ export async function fileHarness(): Promise<Harness> {
     sessionTimeout: 2000,
     start: () => opened(file({ path })),
     spawnWorker: workerAt(`file:${path}`),
+    isLocked: () => isLocked(join(path, 'log.db')),
     stop: () => rm(path, { recursive: true, force: true })
   }
 }

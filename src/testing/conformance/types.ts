@@ -21,6 +21,11 @@ export interface Harness {
   readonly pace?: number
   /** Starts a worker of a case in a process of its own; absent where no other process can reach the broker. */
   spawnWorker?(job: LedgerJob): WorkerProcess
+  /**
+   * Does somebody hold the write lock of this broker? Where processes share a file, one that is stopped in the middle of a
+   * write keeps it, and everybody waits: cases stop their workers outside of writes.
+   */
+  isLocked?(): Promise<boolean>
   /** Called once, after the last case. */
   stop(): Promise<void>
 }

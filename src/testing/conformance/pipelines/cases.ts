@@ -4,7 +4,7 @@ import { noHeaders, headerText } from '../../../core/record.ts'
 import type { Applies } from '../applies.ts'
 import { log } from '../applies.ts'
 import type { CaseContext } from '../context.ts'
-import type { ConformanceCase } from '../types.ts'
+import type { ConformanceCase, WorkerProcess } from '../types.ts'
 import { Bank, type CommitPoint } from './bank.ts'
 import { ledger } from './ledger.ts'
 
@@ -36,6 +36,33 @@ async function booked(context: CaseContext, bank: Bank, book: ReturnType<typeof 
     if (found >= lines) return
     assert.ok(performance.now() < deadline, `waited in vain for ${lines} lines, found ${found}`)
     await context.sleep(20)
+  }
+}
+
+/** SIGSTOP at a moment when the worker holds no lock of a file that it shares with the others. */
+async function stopOutsideWrites(context: CaseContext, worker: WorkerProcess, store: string): Promise<void> {
+  const file = /^sqlite:(.*)$/.exec(store)?.[1]
+  for (const deadline = context.deadline(); ; ) {
+    worker.kill('SIGSTOP')
+    const locked = (file !== undefined && (await isLocked(file))) || (await context.harness.isLocked?.())
+    if (!locked) return
+    worker.kill('SIGCONT')
+    assert.ok(performance.now() < deadline, 'the worker was inside a write each time it was stopped')
+    await context.sleep(7)
+  }
+}
+
+/** Does another process hold the write lock of this SQLite file? */
+export async function isLocked(file: string): Promise<boolean> {
+  const { DatabaseSync } = await import('node:sqlite')
+  const database = new DatabaseSync(file, { timeout: 20 })
+  try {
+    database.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return false
+  } catch {
+    return true
+  } finally {
+    database.close()
   }
 }
 
@@ -142,7 +169,7 @@ export const pipelineCases: readonly ConformanceCase[] = [
       const first = context.worker(spawn(job))
       await bank.deposit(producer, 0, 400)
       await booked(context, bank, book, 50)
-      first.kill('SIGSTOP')
+      await stopOutsideWrites(context, first, job.store)
       const second = context.worker(spawn(job))
       await booked(context, bank, book, 400)
       first.kill('SIGCONT')
