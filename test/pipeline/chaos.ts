@@ -40,7 +40,7 @@ class Chaos {
     this.#random = random
     this.#run = run
     this.ended = this.#end.promise
-    const { store } = world
+    const store = world.innerStore
     if (!(store instanceof MemoryStore)) return
     store.faults = task => {
       const fault = this.#storeFault
@@ -104,6 +104,11 @@ class Chaos {
       'the store loses an append': () => (this.#storeFault = 'lose'),
       'the store hides an append': () => (this.#storeFault = 'hide'),
       'somebody takes a task over': () => (this.#storeFault = 'steal'),
+      'calls are slow': () => {
+        for (const operation of ['transaction', 'transaction-init', 'read-partition', 'seek', 'commit', 'receive', 'send'] as const)
+          faults.delay({ operation, milliseconds: this.#random() * 200, times: 1 + Math.floor(this.#random() * 8) })
+      },
+      'a worker hangs while its group goes on': () => worker && this.#hang(worker, this.#pick(groups)),
       'a group loses its members': () => void faults.kick(this.#pick(groups)),
       'a worker is cut off': () => worker && this.#cutOff(worker),
       'a worker is a zombie': () => worker && this.#zombie(worker),
@@ -113,6 +118,14 @@ class Chaos {
     const name = this.#pick(Object.keys(actions))
     this.done.push(`${Math.round(this.#world.environment.monotonic())}: ${name} (${when}, ${times}, ${worker?.name})`)
     actions[name]!()
+  }
+
+  /** The classic zombie: it hears nothing of its loss, and works on with what it has. */
+  #hang(worker: Worker, group: string): void {
+    const { broker, environment } = this.#world
+    const held = broker.faults.hold({ operation: 'receive', client: worker.name, group })
+    environment.timer(this.#random() * 100, () => broker.faults.kick(group, worker.name))
+    environment.timer(100 + this.#random() * 4_000, () => held.release())
   }
 
   #cutOff(worker: Worker): void {

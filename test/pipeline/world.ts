@@ -5,6 +5,7 @@
 import { memory, type MemoryAdapter, MemoryBroker } from '../../src/adapters/memory/index.ts'
 import type { Client } from '../../src/client.ts'
 import { connect } from '../../src/connect.ts'
+import { sleep } from '../../src/core/environment.ts'
 import type { StreamRecord } from '../../src/core/record.ts'
 import type { AnyTopic } from '../../src/core/topic.ts'
 import { MemoryStore } from '../../src/exactly-once/index.ts'
@@ -14,17 +15,28 @@ import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts
 import { Worker } from '../../src/testing/worker.ts'
 import type { Counts, Vitals } from '../../src/watermark/index.ts'
 
+export interface WorldOptions {
+  readonly seed?: number
+  readonly store?: ClientStore
+  readonly commitIn?: 'store' | 'broker'
+  /** Most milliseconds before, and again after, a call of the store takes effect. */
+  readonly latency?: number
+}
+
 export class World {
   readonly broker: MemoryBroker = new MemoryBroker()
   readonly environment: SimulatedEnvironment
   readonly store: ClientStore
+  /** The store without its latency. */
+  readonly innerStore: ClientStore
   readonly commitIn: 'store' | 'broker'
   readonly #observer: MemoryAdapter
   #workers = 0
 
-  constructor({ seed = 1, store = new MemoryStore(), commitIn = 'store' }: { seed?: number; store?: ClientStore; commitIn?: 'store' | 'broker' } = {}) {
+  constructor({ seed = 1, store = new MemoryStore(), commitIn = 'store', latency = 0 }: WorldOptions = {}) {
     this.environment = new SimulatedEnvironment({ seed })
-    this.store = store
+    this.innerStore = store
+    this.store = latency > 0 ? slow(store, this.environment, latency, dice(seed * 17)) : store
     this.commitIn = commitIn
     this.#observer = memory({ broker: this.broker, client: 'observer' })
     void this.#observer.open(this.environment)
@@ -81,6 +93,22 @@ export class World {
     }
     return sum
   }
+}
+
+/** A store that takes its time: what is under way may meet what others do meanwhile. */
+function slow<Target extends object>(target: Target, environment: SimulatedEnvironment, latency: number, random: () => number): Target {
+  return new Proxy(target, {
+    get: (_, name) => {
+      const member = Reflect.get(target, name, target) as unknown
+      if (typeof member !== 'function') return member
+      return async (...given: unknown[]) => {
+        await sleep(environment, random() * latency)
+        const result = (await Reflect.apply(member, target, given)) as unknown
+        await sleep(environment, random() * latency)
+        return name === 'acquire' ? slow(result as object, environment, latency, random) : result
+      }
+    }
+  })
 }
 
 /** Dice of a test, apart from those of the world. */

@@ -118,7 +118,9 @@ export function answerError(what: string, status: number, text: string): PulsarE
 /** A connection that could not be made or broke. */
 export function connectionError(what: string, cause: unknown): PulsarError {
   const classified = classify(cause)
-  const known: Classified = classified.code === 'internal' ? { code: 'connection', retryable: true } : classified
+  const late = cause instanceof Error && /handshake has timed out/.test(cause.message)
+  const known: Classified =
+    classified.code === 'internal' ? { code: late ? 'timeout' : 'connection', retryable: true } : classified
   const text =
     cause instanceof Error ? cause.message || String((cause as { code?: unknown }).code ?? cause.name) : String(cause)
   return new PulsarError(known, `${what}: ${text}`, 0, cause)

@@ -3,7 +3,7 @@ import { StreamError } from '../../core/errors.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import { decodeStamp } from '../../core/stamp.ts'
 import type { SendResult } from '../../spec/producer.ts'
-import { closedError } from './errors.ts'
+import { classify, closedError } from './errors.ts'
 import { type MessageId, positionOf } from './positions.ts'
 import { toMessage } from './records.ts'
 import type { Topics } from './topics.ts'
@@ -164,7 +164,9 @@ export class Lane {
       const topic = await topics.partitionTopic(place)
       if (identity && !this.#checked) await this.#assertDeduplication()
       const last = identity && { name: identity.name, lastSequence: identity.sequence - 1 }
-      const link = await transport.producer({ topic, identity: last, maxInFlight })
+      const link = await transport.producer({ topic, identity: last, maxInFlight }).catch(async (error: unknown) => {
+        throw classify(error).code === 'timeout' ? ((await topics.fullBacklog(topic)) ?? error) : error
+      })
       this.#line = { link, name: identity?.name, next: identity?.sequence ?? 0 }
       topics.assertStays(this.topic)
     } catch (error) {

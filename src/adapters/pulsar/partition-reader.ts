@@ -6,7 +6,7 @@ import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '..
 import { closedError } from './errors.ts'
 import { beforeAll, compareIds, idOf, type MessageId, positionOf } from './positions.ts'
 import { toRecord } from './records.ts'
-import { reaches, type Topics } from './topics.ts'
+import { partOf, reaches, type Topics } from './topics.ts'
 import type { IncomingMessage, ReaderLink, Transport } from './transport.ts'
 
 export interface PartitionReaderContext {
@@ -265,11 +265,6 @@ export class PulsarPartitionReader implements PartitionReader {
 interface EndCheck {
   last: MessageId | undefined
   failure: { readonly error: unknown } | undefined
-}
-
-/** `name-partition-0` of a full name. */
-function partOf(topic: string): string {
-  return topic.slice(topic.lastIndexOf('/') + 1)
 }
 
 function raced<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {

@@ -15,6 +15,13 @@ export interface InternalStats {
   readonly cursors: Readonly<Record<string, unknown>>
 }
 
+interface BacklogStats {
+  readonly backlogSize: number
+  /** -1: none. */
+  readonly backlogQuotaLimitSize: number
+  readonly subscriptions: Readonly<Record<string, { readonly msgBacklog: number }>>
+}
+
 export interface Retention {
   readonly retentionTimeInMinutes: number
   readonly retentionSizeInMB: number
@@ -124,6 +131,28 @@ export class Topics {
     return this.rest.get<InternalStats>(what, `${this.pathOf(partitionTopic)}/internalStats`, signal)
   }
 
+  /**
+   * Why nobody may write, when the backlog of a subscription has reached its quota: Pulsar then keeps a new producer
+   * waiting for a minute or two before it says so.
+   */
+  async fullBacklog(fullName: string): Promise<PulsarError | undefined> {
+    const topic = partOf(fullName)
+    const what = `the backlog of '${topic}'`
+    const { backlogSize, backlogQuotaLimitSize, subscriptions } = await this.rest.get<BacklogStats>(
+      what,
+      `${this.pathOf(topic)}/stats`
+    )
+    if (!(backlogQuotaLimitSize > 0) || backlogSize < backlogQuotaLimitSize) return undefined
+    const [slowest] = Object.entries(subscriptions).toSorted(
+      ([, left], [, right]) => right.msgBacklog - left.msgBacklog
+    )
+    const held = slowest
+      ? `subscription '${slowest[0]}' has not acknowledged ${slowest[1].msgBacklog} messages`
+      : 'nobody reads it'
+    const message = `${fullName} takes no records: its backlog of ${backlogSize} bytes is over the quota of ${backlogQuotaLimitSize}; ${held}`
+    return new PulsarError({ code: 'throttled', retryable: true }, message)
+  }
+
   /** Is everything up to `last` handed over or gone? Asked when nothing comes although `last` is ahead. */
   async nothingAfter(partitionTopic: string, delivered: MessageId, signal?: AbortSignal): Promise<boolean> {
     return entriesAfter(await this.internalStats(partitionTopic, signal), delivered) === 0
@@ -145,6 +174,11 @@ export function entriesAfter(stats: InternalStats, place: MessageId): number {
 
 export function partitionName(topic: string, partition: number, count: number): string {
   return count === 0 ? topic : `${topic}-partition-${partition}`
+}
+
+/** `name-partition-0` of a full name. */
+export function partOf(fullName: string): string {
+  return fullName.slice(fullName.lastIndexOf('/') + 1)
 }
 
 export function unknownTopic(name: string): StreamError {
