@@ -35,6 +35,7 @@ const commands = {
   },
   format: args => tool('oxfmt', 'oxfmt', ...args),
   matrix: args => node('scripts/matrix.ts', ...args),
+  guarantees: args => node('scripts/guarantees.ts', ...args),
   bench: args => node('bench/main.ts', ...args),
   up: args => node('scripts/up.ts', ...args)
 }

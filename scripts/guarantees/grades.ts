@@ -22,7 +22,8 @@ export interface Grades {
 export function gradesOf(capabilities: Capabilities): Grades {
   const { transactions, readCommitted, durable, scope } = capabilities
   const forget = durable ? '' : ' All of it ends with the process.'
-  if (transactions && readCommitted) {
+  // In the broker only where it is on the network (decision 0003): in memory, a store promises as much.
+  if (transactions && readCommitted && scope === 'network') {
     const condition = `Commit record and outputs are one transaction of the broker; other readers must read committed records only.${forget}`
     return { state: 'N', readByUs: 'N', readByOthers: 'N', condition }
   }
