@@ -69,7 +69,10 @@ function bank(world: World, seed: number, rows: Map<string, number>): Pipeline {
       state.balance.set(state.balance.get() + value.amount)
       state.count.set(state.count.get() + 1)
       timers.at(value.at + 100, `${value.number}`)
-      if (random() < 0.05) throw new Error('not this time')
+      if (random() < 0.05) {
+        timers.at(value.at + 50, 'ghost') // must go with the attempt
+        throw new Error('not this time')
+      }
       const before = state.attempt.get()
       const attempt = random()
       state.attempt.set(attempt)

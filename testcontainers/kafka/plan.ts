@@ -50,7 +50,7 @@ export async function makePlan(options: KafkaOptions): Promise<KafkaPlan> {
     await writeFile(join(directory, 'log4j2.properties'), LOG4J_PROPERTIES)
     const plainPort = options.port ?? free
     return {
-      clusterId: randomBytes(16).toString('base64url'),
+      clusterId: newClusterId(),
       directory,
       url: `kafka://${host}:${plainPort}`,
       plainPort,
@@ -64,5 +64,13 @@ export async function makePlan(options: KafkaOptions): Promise<KafkaPlan> {
   } catch (error) {
     await rm(directory, { recursive: true, force: true })
     throw error
+  }
+}
+
+/** A random UUID as Kafka writes one. One that starts with a dash would be taken for an option of the format tool. */
+function newClusterId(): string {
+  for (;;) {
+    const id = randomBytes(16).toString('base64url')
+    if (!id.startsWith('-')) return id
   }
 }

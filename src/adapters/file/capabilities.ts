@@ -1,3 +1,6 @@
+import type { Capabilities } from '../../core/capabilities.ts'
+import { maxRecord } from './records.ts'
+
 /** What the embedded log can do: everything but transactions, for the processes of one host. */
 export const fileCapabilities: {
   readonly positions: 'log'
@@ -26,10 +29,9 @@ export const fileCapabilities: {
   durable: true,
   scope: 'host',
   seekToTime: true,
-  // SQLite's limit for one row is 1,000,000,000 bytes; far below it a batch is still quick to write.
-  maxRecord: 64 * 1024 * 1024,
+  maxRecord,
   lossy: { compaction: true, retention: true },
   brokerTime: 'client'
-}
+} satisfies Capabilities
 
 export type FileCapabilities = typeof fileCapabilities

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { sleep, type Environment } from '../../core/environment.ts'
 import { openDatabase, rollBack } from './database.ts'
@@ -9,6 +8,9 @@ import { prepare, type Statements } from './schema.ts'
 
 /** Longest that calls may follow each other without a turn of the event loop, ms. */
 const longestTurn = 10
+
+/** Each waits for the `busyTimeout` of the database. */
+const recoveryAttempts = 20
 
 export interface TopicRow {
   readonly id: number
@@ -63,7 +65,7 @@ export class FileConnection {
 
   /** Errors: `bad-config`, `corrupt`, `unauthorized`, `timeout`. */
   static async open(environment: Environment, settings: FileSettings): Promise<FileConnection> {
-    const path = resolve(settings.path)
+    const { path } = settings
     const database = await openDatabase(path, environment, settings.lockTimeout)
     try {
       return new FileConnection(path, environment, settings, database)
@@ -109,14 +111,17 @@ export class FileConnection {
     this.#lastTurn = this.environment.monotonic()
   }
 
-  /** Everything that `body` reads is of one moment. Must not be nested. */
+  /** Everything that `body` reads is of one moment; it begins with reading. Must not be nested. */
   snapshot<Result>(body: () => Result): Result {
     this.assertOpen()
-    try {
-      this.sql.begin.run()
-      return this.#finish(body)
-    } catch (error) {
-      throw explained(error, 'cannot read the log in', this.path)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.sql.begin.run()
+        return this.#finish(body)
+      } catch (error) {
+        // Readers are in nobody's way, but for the moment in which somebody recovers what a killed process left behind.
+        if (!isBusy(error) || attempt === recoveryAttempts) throw explained(error, 'cannot read the log in', this.path)
+      }
     }
   }
 

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { Environment } from '../../core/environment.ts'
 import type { Adapter } from '../../spec/index.ts'
 import { FileAdmin } from './admin.ts'
@@ -58,7 +57,7 @@ export function file(options: FileOptions): FileAdapter {
   return {
     specification: 'v1',
     name: 'file',
-    location: `file:${resolve(settings.path)}`,
+    location: `file:${settings.path}`,
     capabilities: fileCapabilities,
     native: undefined,
     open: async (environment: Environment) => {

@@ -55,7 +55,12 @@ export class FileLogReader implements LogReader {
   /** Joins the group. Errors: `unknown-topic`, `bad-config`, `timeout`. */
   static async open(connection: FileConnection, options: LogReaderOptions): Promise<FileLogReader> {
     const reader = new FileLogReader(connection, options)
-    await reader.#lookAtGroup()
+    try {
+      await reader.#lookAtGroup()
+    } catch (error) {
+      await reader.close()
+      throw error
+    }
     reader.#stopListening = connection.news.listen(() => reader.#onNews())
     reader.#schedule(reader.#interval)
     connection.news.tell()

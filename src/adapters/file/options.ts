@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseText, readOptions, type OptionTable } from '../../core/options.ts'
 import { fileError } from './errors.ts'
@@ -19,7 +20,7 @@ export interface FileOptions {
   readonly lockTimeout?: number
 }
 
-/** With the defaults filled in. */
+/** With the defaults filled in, and an absolute path. */
 export interface FileSettings extends Required<Omit<FileOptions, 'retentionTime' | 'retentionBytes'>> {
   readonly retentionTime: number
   readonly retentionBytes: number
@@ -60,7 +61,7 @@ export function settingsOf(options: FileOptions): FileSettings {
     synchronous = 'full'
   } = given
   const { path, pollInterval = 20, lockTimeout = 10_000 } = given
-  return { path, retentionTime, retentionBytes, compactAfter, synchronous, pollInterval, lockTimeout }
+  return { path: resolve(path), retentionTime, retentionBytes, compactAfter, synchronous, pollInterval, lockTimeout }
 }
 
 /**

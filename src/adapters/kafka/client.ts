@@ -67,8 +67,29 @@ export interface VendorMetadata {
 
 /** *Internal.* Sockets of one broker: the first for all requests, the second for fetches. */
 export interface VendorConnectionPool {
-  readonly pool: readonly { readonly requestQueue: VendorRequestQueue }[]
+  readonly pool: readonly VendorConnection[]
   send(request: VendorRequest): Promise<any>
+}
+
+/** *Internal.* One socket, and the next one after it is lost. */
+export interface VendorConnection {
+  /** `host:port` */
+  readonly broker: string
+  readonly connectionTimeout: number
+  readonly requestQueue: VendorRequestQueue
+  readonly socket: VendorSocket | undefined
+  /** While a login waits for its answer. */
+  readonly authHandlers: { onError(): void } | null
+  socketFactory: (options: object) => VendorSocket
+  isConnected: () => boolean
+  connect: () => Promise<unknown>
+  disconnect: () => Promise<unknown>
+}
+
+export interface VendorSocket {
+  readonly destroyed: boolean
+  destroy(): void
+  once(event: 'close', listener: () => void): unknown
 }
 
 /** *Internal.* */

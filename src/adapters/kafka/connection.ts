@@ -23,7 +23,7 @@ export class Connection {
   #closed = false
 
   constructor(kafka: KafkaClient, environment: Environment) {
-    this.#cluster = clusterOf(kafka)
+    this.#cluster = clusterOf(kafka, environment)
     this.#environment = environment
   }
 

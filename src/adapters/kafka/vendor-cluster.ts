@@ -1,7 +1,9 @@
+import type { Environment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { KafkaClient, VendorCluster, VendorRequestQueue } from './client.ts'
 import { explain } from './errors.ts'
 import { fetchMetadata } from './metadata.ts'
+import { mendConnection } from './vendor-connection.ts'
 
 /**
  * The one place that reaches below kafkajs's documented surface: its `Cluster`, which owns sockets, TLS, SASL, metadata and
@@ -13,7 +15,7 @@ import { fetchMetadata } from './metadata.ts'
 export const metadataMaxAge = 300_000
 
 /** A cluster of its own for each call. Throws `bad-config` when the client is not kafkajs 2.2. */
-export function clusterOf(kafka: KafkaClient): VendorCluster {
+export function clusterOf(kafka: KafkaClient, environment: Environment): VendorCluster {
   let cluster: VendorCluster | undefined
   try {
     kafka.consumer({
@@ -39,7 +41,7 @@ export function clusterOf(kafka: KafkaClient): VendorCluster {
         adapter: 'kafka'
       }
     )
-  quietTimers(cluster)
+  mendConnections(cluster, environment)
   tolerateTopics(cluster)
   return cluster
 }
@@ -55,20 +57,22 @@ function internals(cluster: VendorCluster): [string, boolean][] {
   ]
 }
 
-/**
- * After every answer kafkajs starts a timer with a negative delay, which Node takes as 1 ms and warns of. Without anything
- * pending there is nothing to wait for, so it is not started.
- */
-function quietTimers(cluster: VendorCluster): void {
-  const { connectionPoolBuilder } = cluster
+function mendConnections({ connectionPoolBuilder }: VendorCluster, environment: Environment): void {
   const build = connectionPoolBuilder.build.bind(connectionPoolBuilder)
   connectionPoolBuilder.build = async destination => {
     const pool = await build(destination)
-    for (const { requestQueue } of pool.pool) skipIdleTimer(requestQueue)
+    for (const connection of pool.pool) {
+      mendConnection(connection, environment)
+      skipIdleTimer(connection.requestQueue)
+    }
     return pool
   }
 }
 
+/**
+ * After every answer kafkajs starts a timer with a negative delay, which Node takes as 1 ms and warns of. Without anything
+ * pending there is nothing to wait for, so it is not started.
+ */
 function skipIdleTimer(queue: VendorRequestQueue): void {
   const schedule = queue.scheduleCheckPendingRequests.bind(queue)
   queue.scheduleCheckPendingRequests = () => {

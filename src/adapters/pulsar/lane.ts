@@ -47,6 +47,8 @@ export class Lane {
   #line: Line | undefined
   #tail: Promise<void> = Promise.resolve()
   #checked = false
+  /** Of the call under way, or the last one. */
+  #signal: AbortSignal | undefined
   #closed = false
 
   constructor(topic: string, partition: number, context: LaneContext) {
@@ -62,6 +64,7 @@ export class Lane {
     signal?: AbortSignal
   ): Promise<void> {
     const writing = this.#tail.then(async () => {
+      this.#signal = signal
       let place = 0
       try {
         while (place < records.length) place = await this.#run(records, place, report, signal)
@@ -83,6 +86,8 @@ export class Lane {
 
   async close(): Promise<void> {
     this.#closed = true
+    // Nobody waits for the answers of a call that was aborted.
+    if (this.#signal?.aborted) await this.disconnect()
     await this.#tail
     await this.disconnect()
   }

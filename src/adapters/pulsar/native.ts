@@ -78,7 +78,8 @@ export class NativeTransport implements Transport {
 }
 
 class NativeProducerLink implements ProducerLink {
-  usable = true
+  /** Why nothing is taken any more. */
+  #failure: { readonly error: unknown } | undefined
   readonly #producer: NativeProducer
   readonly #topic: string
   readonly #ended: (link: NativeProducerLink) => void
@@ -89,6 +90,10 @@ class NativeProducerLink implements ProducerLink {
     this.#producer = producer
     this.#topic = topic
     this.#ended = ended
+  }
+
+  get usable(): boolean {
+    return this.#failure === undefined
   }
 
   send({ key, payload, properties, eventTime, sequence }: OutgoingMessage, sent: Sent): void {
@@ -102,7 +107,7 @@ class NativeProducerLink implements ProducerLink {
             ...(sequence !== undefined && { sequenceId: sequence })
           })
         )
-      : Promise.reject(closedError())
+      : Promise.reject(this.#failure!.error)
     const outcome = sending.then(
       id => ({ id: decodeMessageId(id.serialize()), error: undefined }),
       (error: unknown) => ({ id: undefined, error })
@@ -110,14 +115,14 @@ class NativeProducerLink implements ProducerLink {
     this.#tail = this.#tail.then(async () => {
       const { id, error } = await outcome
       // What was behind a failed one may be stored: it is sent again all the same.
-      if (error !== undefined) this.usable = false
-      if (error !== undefined || !this.usable) sent(error ?? closedError(), undefined)
+      if (error !== undefined) this.#failure ??= { error }
+      if (this.#failure) sent(this.#failure.error, undefined)
       else sent(undefined, stored(id))
     })
   }
 
   async close(): Promise<void> {
-    this.usable = false
+    this.#failure ??= { error: closedError() }
     this.#ended(this)
     await this.#producer.close().catch(() => {}) // gone with its connection
   }

@@ -62,7 +62,8 @@ function pathOf(topic: string): string {
 }
 
 class WebSocketProducer implements ProducerLink {
-  usable = true
+  /** Why nothing is taken any more. */
+  #failure: { readonly error: unknown } | undefined
   readonly #options: ProducerLinkOptions
   readonly #ended: (link: WebSocketProducer) => void
   #socket: PulsarSocket | undefined
@@ -75,6 +76,10 @@ class WebSocketProducer implements ProducerLink {
   constructor(options: ProducerLinkOptions, ended: (link: WebSocketProducer) => void) {
     this.#options = options
     this.#ended = ended
+  }
+
+  get usable(): boolean {
+    return this.#failure === undefined
   }
 
   async open(settings: SocketSettings): Promise<void> {
@@ -93,7 +98,10 @@ class WebSocketProducer implements ProducerLink {
   }
 
   send(message: OutgoingMessage, sent: Sent): void {
-    if (!this.usable) return queueMicrotask(() => sent(closedError(), undefined))
+    if (this.#failure) {
+      const { error } = this.#failure
+      return queueMicrotask(() => sent(error, undefined))
+    }
     const context = String(++this.#count)
     this.#waiting.push({ context, sent })
     this.#frames.push(frameOf(message, context))
@@ -137,8 +145,8 @@ class WebSocketProducer implements ProducerLink {
   }
 
   #fail(error: unknown): void {
-    if (!this.usable) return
-    this.usable = false
+    if (this.#failure) return
+    this.#failure = { error }
     this.#ended(this)
     const open = this.#waiting.slice(this.#answered)
     this.#waiting = []

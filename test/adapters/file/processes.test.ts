@@ -8,6 +8,8 @@ describe('several processes on one log', () => {
     const path = folder()
     const workers = Array.from({ length: 6 }, () => new Worker({ act: 'create', path, topic }))
     await until('all are done', () => workers.every(worker => worker.reported('done').length === 1))
+    // Each has closed its adapter, and nothing else keeps it alive.
+    await Promise.all(workers.map(worker => worker.exited))
     const refusals = workers.flatMap(worker => worker.reported('refused').map(({ code }) => code))
     expect(refusals).toEqual(Array.from({ length: 5 }, () => 'topic-exists'))
     const adapter = await open(path)
@@ -127,7 +129,7 @@ describe('members of a group in several processes', () => {
     await send(producer, record(topic, 'one'), record(topic, 'two'))
     const zombie = new Worker({ ...read, path })
     await until('the records', () => zombie.reported('received').length > 0)
-    zombie.signal('SIGSTOP')
+    await zombie.stop(path)
     const heir = new Worker({ ...read, path })
     await until('the heir has it', () => heir.held.length === 1)
     heir.tell('commit')
@@ -141,7 +143,7 @@ describe('members of a group in several processes', () => {
 
     // Told while it is stopped: this is the first thing it does when it wakes up.
     zombie.tell('commit')
-    zombie.signal('SIGCONT')
+    zombie.continue()
     await until('an answer', () => zombie.reported('refused').length + zombie.reported('committed').length > 0)
     expect(zombie.reported('refused')).toEqual([{ kind: 'refused', code: 'not-owner' }])
     await until('the zombie knows', () => zombie.reported('revoked').some(({ lost }) => lost))

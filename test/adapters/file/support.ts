@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { file, type FileAdapter, type FileOptions } from '../../../src/adapters/file/index.ts'
@@ -112,8 +113,28 @@ export class Worker {
     this.#process.send(word)
   }
 
-  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
-    this.#process.kill(name)
+  /** Stops it (SIGSTOP) outside of a write: inside of one it would keep the lock of the log. */
+  async stop(path: string): Promise<void> {
+    const database = new DatabaseSync(join(path, 'log.db'))
+    try {
+      for (let attempt = 0; attempt < 100; attempt++) {
+        this.#process.kill('SIGSTOP')
+        await new Promise(resolve => setTimeout(resolve, 20))
+        try {
+          database.exec('BEGIN IMMEDIATE; ROLLBACK')
+          return
+        } catch {
+          this.#process.kill('SIGCONT')
+        }
+      }
+      throw new Error('it was never found outside of a write')
+    } finally {
+      database.close()
+    }
+  }
+
+  continue(): void {
+    this.#process.kill('SIGCONT')
   }
 
   async kill(): Promise<void> {

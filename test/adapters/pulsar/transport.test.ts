@@ -88,7 +88,7 @@ describe('native transport, with a client that stands in for pulsar-client', () 
       undefined,
       undefined,
       'too-large',
-      'closed'
+      'too-large'
     ])
   })
 

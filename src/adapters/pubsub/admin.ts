@@ -1,0 +1,134 @@
+import { StreamError } from '../../core/errors.ts'
+import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type { Connection } from './connection.ts'
+import { closedError, grpc, statusOf } from './errors.ts'
+import { partitionsLabel, shortName, topicPath } from './names.ts'
+import type { ReadPubsubOptions } from './options.ts'
+import type { Subscriptions } from './subscriptions.ts'
+
+export interface AdminContext {
+  readonly connection: Connection
+  readonly options: ReadPubsubOptions
+  readonly subscriptions: Subscriptions
+}
+
+export class PubsubAdmin implements AdminDriver {
+  readonly #context: AdminContext
+  #closed = false
+
+  constructor(context: AdminContext) {
+    this.#context = context
+  }
+
+  async createTopic({ topic, partitions, settings = {} }: CreateTopic): Promise<void> {
+    this.#assertOpen()
+    const { connection, options } = this.#context
+    const { topicRetention } = options
+    await connection.publisher(api => api.createTopic, {
+      ...(topicRetention !== undefined && { messageRetentionDuration: duration(topicRetention) }),
+      ...readSettings(topic, settings),
+      name: topicPath(connection.project, topic),
+      labels: { ...labelsOf(settings), [partitionsLabel]: String(partitions) }
+    })
+  }
+
+  /** With the subscriptions that tidemark made: they would only cost, and wait for a topic of this name for ever. */
+  async deleteTopic(topic: string): Promise<void> {
+    this.#assertOpen()
+    const { connection, subscriptions } = this.#context
+    const path = topicPath(connection.project, topic)
+    const ours = await subscriptions.ofTopic(topic)
+    await connection.publisher(api => api.deleteTopic, { topic: path })
+    await Promise.all(ours.map(subscription => subscriptions.delete(subscription)))
+  }
+
+  async describeTopic(topic: string): Promise<TopicDescription | undefined> {
+    this.#assertOpen()
+    const { connection, options } = this.#context
+    // Read through one subscription, by somebody who may not look at topics.
+    if (Object.hasOwn(options.subscriptions, topic)) return { topic, partitions: 1 }
+    try {
+      const [found] = await connection.publisher(api => api.getTopic, { topic: topicPath(connection.project, topic) })
+      const label: unknown = found.labels?.[partitionsLabel]
+      return { topic, partitions: /^[1-9]\d*$/.test(String(label)) ? Number(label) : undefined }
+    } catch (error) {
+      if (statusOf(error) === grpc.notFound) return undefined
+      throw error
+    }
+  }
+
+  async listTopics(): Promise<readonly string[]> {
+    this.#assertOpen()
+    const { connection } = this.#context
+    const names: string[] = []
+    for (let pageToken = ''; ; ) {
+      const request = { project: `projects/${connection.project}`, pageSize: 1000, pageToken }
+      const [topics, , response] = await connection.publisher(api => api.listTopics, request)
+      for (const { name } of topics) names.push(shortName(name))
+      pageToken = response?.nextPageToken ?? ''
+      if (pageToken === '') return names
+    }
+  }
+
+  async ensureGroup(group: string, topic: string): Promise<void> {
+    this.#assertOpen()
+    const { subscriptions, options } = this.#context
+    if (Object.hasOwn(options.subscriptions, topic)) return
+    const description = await this.describeTopic(topic)
+    if (!description) throw new StreamError('unknown-topic', `there is no topic '${topic}'`, { adapter: 'pubsub' })
+    const { partitions = 0 } = description
+    await Promise.all(Array.from({ length: partitions }, (_, partition) => subscriptions.ensure(group, topic, partition)))
+  }
+
+  async backlog(): Promise<readonly PartitionBacklog[]> {
+    throw this.#unsupported('how many messages wait (Cloud Monitoring can: num_undelivered_messages)')
+  }
+
+  async committed(): Promise<readonly undefined[]> {
+    throw this.#unsupported('positions: it has none')
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  #unsupported(what: string): StreamError {
+    this.#assertOpen()
+    return new StreamError('unsupported', `Pub/Sub cannot tell ${what}`, { adapter: 'pubsub' })
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw closedError('admin')
+  }
+}
+
+/** Milliseconds as the service takes them. */
+export function duration(milliseconds: number): { seconds: number; nanos: number } {
+  return { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1_000_000 }
+}
+
+const labelPrefix = 'labels.'
+
+/** Settings of a topic by the names of the service's own `Topic`: those that are plain text. */
+function readSettings(topic: string, settings: Readonly<Record<string, string>>): object {
+  const read: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(settings)) {
+    if (name === 'messageRetentionDuration') read[name] = { seconds: seconds(topic, value) }
+    else if (name === 'kmsKeyName') read[name] = value
+    else if (name === 'allowedPersistenceRegions') read['messageStoragePolicy'] = { allowedPersistenceRegions: value.split(',').map(region => region.trim()) }
+    else if (!name.startsWith(labelPrefix))
+      throw new StreamError('bad-config', `topic '${topic}': unknown setting '${name}'; known are messageRetentionDuration (such as '86400s'), kmsKeyName, allowedPersistenceRegions, labels.<name>`, { adapter: 'pubsub' })
+  }
+  return read
+}
+
+function labelsOf(settings: Readonly<Record<string, string>>): Record<string, string> {
+  const labels = Object.entries(settings).filter(([name]) => name.startsWith(labelPrefix))
+  return Object.fromEntries(labels.map(([name, value]) => [name.slice(labelPrefix.length), value]))
+}
+
+function seconds(topic: string, text: string): number {
+  const found = /^(\d+)s$/.exec(text)?.[1]
+  if (found !== undefined) return Number(found)
+  throw new StreamError('bad-config', `topic '${topic}': setting 'messageRetentionDuration' is not like '86400s': '${text}'`, { adapter: 'pubsub' })
+}
