@@ -1,15 +1,20 @@
 /**
- * `npm run up -- kafka|pulsar [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
+ * `npm run up -- kafka|pulsar|pubsub [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
  * stdout. Ctrl-C stops it and removes its data; a second Ctrl-C does not wait for a graceful end.
  */
 import { parseArgs } from 'node:util'
 import { startKafka } from '../testcontainers/kafka.ts'
+import { startPubsub } from '../testcontainers/pubsub.ts'
 import { startPulsar } from '../testcontainers/pulsar.ts'
 import type { Server } from '../testcontainers/server.ts'
 
-const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Server>>> = {
+/** The fakes have neither TLS nor users. */
+type Running = Omit<Server, 'tls'> & Partial<Pick<Server, 'tls'>>
+
+const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Running>>> = {
   kafka: port => startKafka({ port }),
-  pulsar: port => startPulsar({ port })
+  pulsar: port => startPulsar({ port }),
+  pubsub: port => startPubsub({ port })
 }
 const USAGE = `usage: npm run up -- NAME [--port N]\nservers: ${Object.keys(SERVERS).join(', ')}`
 
@@ -18,7 +23,7 @@ function fail(sentence: string, status: number): never {
   process.exit(status)
 }
 
-function parse(): { start: (port: number | undefined) => Promise<Server>; port: number | undefined; name: string } {
+function parse(): { start: (port: number | undefined) => Promise<Running>; port: number | undefined; name: string } {
   try {
     const { positionals, values } = parseArgs({ allowPositionals: true, options: { port: { type: 'string' } } })
     const [name, ...rest] = positionals
@@ -51,9 +56,11 @@ process.on('SIGTERM', () => void stop(0))
 console.log(server.url)
 console.error(`${name} is up${server.pid === undefined ? '' : `, pid ${server.pid}`}; Ctrl-C stops it`)
 if ('serviceUrl' in server) console.error(`binary protocol, for native clients: ${String(server.serviceUrl)}`)
-console.error(`with TLS${server.tls.users.length > 0 ? ' and SASL' : ''}: ${server.tls.address}, authority ${server.tls.caPath}`)
-for (const { username, password, mechanisms } of server.tls.users) {
-  console.error(`  ${username} / ${password} (${mechanisms.join(', ')})`)
+if (server.tls) {
+  const { address, caPath, users } = server.tls
+  console.error(`with TLS${users.length > 0 ? ' and SASL' : ''}: ${address}, authority ${caPath}`)
+  for (const { username, password, mechanisms } of users)
+    console.error(`  ${username} / ${password} (${mechanisms.join(', ')})`)
 }
 
 // Keeps this process alive, and notices when the server does not.

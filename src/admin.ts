@@ -29,7 +29,11 @@ export class Admin {
   /** Creates a topic unless it is there. */
   async ensure(topic: AnyTopic, options: CreateTopicOptions = {}): Promise<void> {
     const { partitions = topic.partitions ?? 4, ...rest } = options
-    await ensureTopic(this.#host.adapterOf(topic.name), this.#host.environment, { topic: topic.name, partitions, ...rest })
+    await ensureTopic(this.#host.adapterOf(topic.name), this.#host.environment, {
+      topic: topic.name,
+      partitions,
+      ...rest
+    })
   }
 
   /** Deletes a topic and its records. Errors: `unknown-topic`. */
@@ -50,7 +54,10 @@ export class Admin {
       const description = await admin.describeTopic(topic.name)
       const store = await this.#host.openStore()
       const positions = await store.positions(group, topic.name)
-      return admin.behind(topic.name, Array.from({ length: description?.partitions ?? 0 }, (_, partition) => positions.get(partition)))
+      return admin.behind(
+        topic.name,
+        Array.from({ length: description?.partitions ?? 0 }, (_, partition) => positions.get(partition))
+      )
     })
   }
 

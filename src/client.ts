@@ -66,7 +66,10 @@ export class Client {
   }
 
   /** A producer for one topic. See `Producer`. */
-  async producer<Key, Value>(topic: Topic<string, Key, Value>, options: ProducerOptions = {}): Promise<Producer<Key, Value>> {
+  async producer<Key, Value>(
+    topic: Topic<string, Key, Value>,
+    options: ProducerOptions = {}
+  ): Promise<Producer<Key, Value>> {
     this.#assertOpen()
     const host = this.#host()
     const bound = await resolveTopic(host, topic)
@@ -78,7 +81,10 @@ export class Client {
   }
 
   /** A consumer in a group, at least once. See `Consumer` for when a record counts as done. */
-  consumer<Name extends string, Key, Value>(topic: Topic<Name, Key, Value>, options: ConsumerOptions): Consumer<Name, Key, Value> {
+  consumer<Name extends string, Key, Value>(
+    topic: Topic<Name, Key, Value>,
+    options: ConsumerOptions
+  ): Consumer<Name, Key, Value> {
     this.#assertOpen()
     const host = this.#host()
     const { environment } = host
@@ -98,7 +104,10 @@ export class Client {
   broker(name: string = 'default'): AnyAdapter {
     const adapter = this.#parts.brokers.get(name)
     if (adapter) return adapter
-    throw new StreamError('bad-config', `there is no broker '${name}'; known are ${[...this.#parts.brokers.keys()].join(', ')}`)
+    throw new StreamError(
+      'bad-config',
+      `there is no broker '${name}'; known are ${[...this.#parts.brokers.keys()].join(', ')}`
+    )
   }
 
   async close(): Promise<void> {
@@ -130,7 +139,8 @@ export class Client {
     for (const [name, value] of Object.entries(defaultSettings)) {
       const variable = `TIDEMARK_RUN__${upperSnake(name)}`
       const textForm = this.#parts.variables[variable]
-      if (textForm !== undefined) found[name] = parseText(variable, { kind: typeof value as 'string', doc: '' }, textForm)
+      if (textForm !== undefined)
+        found[name] = parseText(variable, { kind: typeof value as 'string', doc: '' }, textForm)
     }
     return found
   }

@@ -47,7 +47,8 @@ export interface ConnectOptions {
 export async function connect(options: ConnectOptions): Promise<Client> {
   const known = ['brokers', 'topics', 'store', 'registry', 'environment', 'variables']
   for (const name of Object.keys(options))
-    if (!known.includes(name)) throw new StreamError('bad-config', `connect: unknown option '${name}'; known are ${known.join(', ')}`)
+    if (!known.includes(name))
+      throw new StreamError('bad-config', `connect: unknown option '${name}'; known are ${known.join(', ')}`)
   const { environment = systemEnvironment, variables = process.env, registry } = options
   const brokers = new Map<string, AnyAdapter>()
   try {
@@ -73,17 +74,24 @@ async function openAdapter(name: string, given: BrokerConfig, variables: Variabl
   const config = variables[variable] ?? given
   const where = `broker '${name}'`
   if (config === undefined || config === null)
-    throw new StreamError('bad-config', `${where} is ${String(config)}: give a URL such as 'file:./data', { adapter: 'kafka', ... }, or an adapter (is a variable not set?)`)
+    throw new StreamError(
+      'bad-config',
+      `${where} is ${String(config)}: give a URL such as 'file:./data', { adapter: 'kafka', ... }, or an adapter (is a variable not set?)`
+    )
   if (isAdapter(config)) return config
   const url = typeof config === 'string' ? config : undefined
   const scheme = url === undefined ? (config as AdapterConfig).adapter : /^([a-z][a-z0-9+.-]*):/.exec(url)?.[1]
   const load = Object.hasOwn(adapters, scheme ?? '') ? adapters[scheme as keyof AdapterOptions] : undefined
   if (!load) {
     const schemes = Object.keys(adapters).join(', ')
-    throw new StreamError('bad-config', `${where}: '${scheme ?? withoutSecrets(url ?? '')}' is no adapter; known are ${schemes}. A broker is a URL such as 'file:./data', { adapter: 'kafka', ... }, or an adapter`)
+    throw new StreamError(
+      'bad-config',
+      `${where}: '${scheme ?? withoutSecrets(url ?? '')}' is no adapter; known are ${schemes}. A broker is a URL such as 'file:./data', { adapter: 'kafka', ... }, or an adapter`
+    )
   }
   const module = await load()
-  const { adapter: _, ...own } = url === undefined ? (config as AdapterConfig) : { adapter: scheme, ...module.fromUrl(url) }
+  const { adapter: _, ...own } =
+    url === undefined ? (config as AdapterConfig) : { adapter: scheme, ...module.fromUrl(url) }
   const options = readOptions(where, module.options, own, variables, variable)
   return module.create(options as never)
 }
@@ -95,10 +103,14 @@ function topicBrokers(
 ): (topic: string) => string {
   const check = (topic: string, broker: string): string => {
     if (brokers.has(broker)) return broker
-    throw new StreamError('bad-config', `topic '${topic}' is to be on broker '${broker}', which is not one of ${[...brokers.keys()].join(', ')}`)
+    throw new StreamError(
+      'bad-config',
+      `topic '${topic}' is to be on broker '${broker}', which is not one of ${[...brokers.keys()].join(', ')}`
+    )
   }
   for (const [topic, { broker }] of Object.entries(given)) check(topic, broker)
-  return topic => check(topic, variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? 'default')
+  return topic =>
+    check(topic, variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? 'default')
 }
 
 function isAdapter(config: BrokerConfig): config is AnyAdapter {

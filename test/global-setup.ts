@@ -9,13 +9,14 @@
  * else reportNotRun(kafka.reason)
  * ```
  *
- * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL` and `TIDEMARK_PULSAR_URL` name servers that are up
+ * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL` and
+ * `TIDEMARK_PUBSUB_URL` name servers that are up
  * already. In CI a chosen server that cannot be started fails the run.
  */
 import { readFile } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import type { SecureListener } from '../testcontainers/server.ts'
-import { sharedKafka, sharedPulsar, type SharedServer } from '../testcontainers/shared.ts'
+import { sharedKafka, sharedPubsub, sharedPulsar, type SharedServer } from '../testcontainers/shared.ts'
 
 /** A server of the run, or the sentence that says why there is none. */
 export type ProvidedServer =
@@ -34,16 +35,23 @@ declare module 'vitest' {
     backends: readonly string[]
     kafka: ProvidedServer
     pulsar: ProvidedServer
+    pubsub: ProvidedServer
   }
 }
 
-const STARTERS: Readonly<Record<'kafka' | 'pulsar', () => Promise<SharedServer>>> = { kafka: sharedKafka, pulsar: sharedPulsar }
+const STARTERS: Readonly<Record<'kafka' | 'pulsar' | 'pubsub', () => Promise<SharedServer>>> = {
+  kafka: sharedKafka,
+  pulsar: sharedPulsar,
+  pubsub: sharedPubsub
+}
 const WITHOUT_SERVER = ['memory', 'file']
+/** What a run tries unless it is told: the backends that the README calls supported. The others are in the making. */
+const SUPPORTED = ['memory', 'file', 'kafka']
 
 /** Called by vitest. The function that it returns stops what was started. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const known = [...WITHOUT_SERVER, ...Object.keys(STARTERS)]
-  const backends = (process.env.BACKENDS || known.join(',')).split(',').map(name => name.trim())
+  const backends = (process.env.BACKENDS || SUPPORTED.join(',')).split(',').map(name => name.trim())
   const unknown = backends.find(name => !known.includes(name))
   if (unknown !== undefined) throw new Error(`BACKENDS names "${unknown}", known are ${known.join(', ')}`)
   project.provide('backends', backends)

@@ -1,4 +1,5 @@
 import { startKafka } from './kafka.ts'
+import { startPubsub } from './pubsub.ts'
 import { startPulsar } from './pulsar.ts'
 import type { SecureListener } from './server.ts'
 
@@ -33,4 +34,15 @@ export async function sharedPulsar(): Promise<SharedServer> {
   const { TIDEMARK_PULSAR_URL: given, TIDEMARK_PULSAR_SERVICE_URL: serviceUrl } = process.env
   if (given) return { url: given, tls: undefined, serviceUrl, stop: async () => {} }
   return startPulsar()
+}
+
+/**
+ * The Pub/Sub of `TIDEMARK_PUBSUB_URL` when that is set, else a new one. `npm run up -- pubsub` prints what to set it to.
+ * @throws Error saying why none can be started
+ */
+export async function sharedPubsub(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_PUBSUB_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  const { url, stop } = await startPubsub()
+  return { url, tls: undefined, stop }
 }

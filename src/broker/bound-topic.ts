@@ -48,13 +48,22 @@ export function encodeEntry(bound: BoundTopic, entry: Entry, otherwise: number, 
   const value = encodePart(bound, 'value', entry.value)
   const size = (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
   if (size > adapter.capabilities.maxRecord)
-    throw new StreamError('too-large', `topic '${topic.name}': a record of ${size} bytes is over the limit of ${adapter.capabilities.maxRecord} of ${adapter.name}`)
+    throw new StreamError(
+      'too-large',
+      `topic '${topic.name}': a record of ${size} bytes is over the limit of ${adapter.capabilities.maxRecord} of ${adapter.name}`
+    )
   const partition = entry.partition ?? (key === null ? unkeyed % bound.partitions : partitionOf(key, bound.partitions))
   if (!(Number.isInteger(partition) && partition >= 0 && partition < bound.partitions))
-    throw new StreamError('bad-record', `topic '${topic.name}' has partitions 0 to ${bound.partitions - 1}, not ${partition}`)
+    throw new StreamError(
+      'bad-record',
+      `topic '${topic.name}' has partitions 0 to ${bound.partitions - 1}, not ${partition}`
+    )
   const said = entry.eventTime ?? (value !== null ? topic.eventTime?.(entry.value, entry.key) : undefined) ?? otherwise
   assertTime(topic.name, said)
-  return { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
+  const encoded = { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
+  // What is committed must be written: what the backend would refuse is refused here.
+  adapter.check?.({ ...encoded, topic: topic.name, stamp: undefined, timestamp: encoded.eventTime })
+  return encoded
 }
 
 /** Farthest event time from 1970, ms (about 35,000 years): what a stamp carries exactly. Microseconds are beyond it. */
@@ -63,19 +72,29 @@ const farthest = 2 ** 50
 /** Throws `bad-record`. */
 export function assertTime(topic: string, time: unknown): asserts time is number {
   if (typeof time === 'number' && Math.abs(time) <= farthest) return
-  throw new StreamError('bad-record', `topic '${topic}': event time must be milliseconds since 1970, got ${String(time)}`)
+  throw new StreamError(
+    'bad-record',
+    `topic '${topic}': event time must be milliseconds since 1970, got ${String(time)}`
+  )
 }
 
 function encodePart(bound: BoundTopic, part: 'key' | 'value', value: unknown): Uint8Array | null {
   const codec = bound[part]
   if (value === null || value === undefined) {
     if (codec.nullable) return null
-    throw new StreamError('bad-record', `topic '${bound.topic.name}': ${part} is ${String(value)}; declare it ${part}: optional(${codec.name}) to allow that`)
+    throw new StreamError(
+      'bad-record',
+      `topic '${bound.topic.name}': ${part} is ${String(value)}; declare it ${part}: optional(${codec.name}) to allow that`
+    )
   }
   try {
     return codec.encode(value)
   } catch (error) {
-    throw asStreamError(error, 'bad-record', `topic '${bound.topic.name}': the ${part} does not encode as ${codec.name}`)
+    throw asStreamError(
+      error,
+      'bad-record',
+      `topic '${bound.topic.name}': the ${part} does not encode as ${codec.name}`
+    )
   }
 }
 
@@ -83,7 +102,8 @@ function encodeHeaders(headers: Entry['headers']): Headers {
   if (headers === undefined) return noHeaders
   const encoded: Record<string, Uint8Array> = {}
   for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith('~')) throw new StreamError('bad-record', `header '${name}': names that start with ~ belong to tidemark`)
+    if (name.startsWith('~'))
+      throw new StreamError('bad-record', `header '${name}': names that start with ~ belong to tidemark`)
     encoded[name] = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
   }
   return encoded
@@ -103,11 +123,18 @@ export function decodePart(bound: BoundTopic, part: 'key' | 'value', bytes: Uint
   const codec = bound[part]
   if (bytes === null) {
     if (codec.nullable) return null
-    throw new StreamError('bad-record', `topic '${bound.topic.name}': a record without a ${part}; declare it ${part}: optional(${codec.name}) to read it`)
+    throw new StreamError(
+      'bad-record',
+      `topic '${bound.topic.name}': a record without a ${part}; declare it ${part}: optional(${codec.name}) to read it`
+    )
   }
   try {
     return codec.decode(bytes)
   } catch (error) {
-    throw asStreamError(error, 'bad-record', `topic '${bound.topic.name}': the ${part} does not decode as ${codec.name}`)
+    throw asStreamError(
+      error,
+      'bad-record',
+      `topic '${bound.topic.name}': the ${part} does not decode as ${codec.name}`
+    )
   }
 }

@@ -2,7 +2,15 @@ import { diagnose } from '../core/diagnostics.ts'
 import { sleep, type Environment } from '../core/environment.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import { decodeStamp } from '../core/stamp.ts'
-import type { LogReader, LogReaderOptions, PartitionsAssigned, PartitionsRevoked, RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
+import type {
+  LogReader,
+  LogReaderOptions,
+  PartitionsAssigned,
+  PartitionsRevoked,
+  RecordsReceived,
+  StartAt,
+  TopicPartition
+} from '../spec/index.ts'
 import { assertTime, decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
 import { park } from './parked.ts'
 import { classified, delayOf, hasCode } from './retry.ts'

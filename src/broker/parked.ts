@@ -21,7 +21,13 @@ export const parkedHeaders = {
  * A record on its way to the parked topic: key, value and headers as they came, the cause in headers beside them. The
  * message of the error is cut to 1 KiB, so that it fits backends with small headers.
  */
-export function park(origin: TopicPartition, record: RawRecord, by: string, error: unknown, attempts: number): OutgoingRecord {
+export function park(
+  origin: TopicPartition,
+  record: RawRecord,
+  by: string,
+  error: unknown,
+  attempts: number
+): OutgoingRecord {
   const code = StreamError.is(error) ? error.code : 'handler'
   const texts: Record<string, string> = {
     [parkedHeaders.origin]: `${origin.topic}/${origin.partition}/${record.position}`,

@@ -116,11 +116,23 @@ export class Producer<Key, Value> {
     await this.close()
   }
 
-  #enqueue(entry: Entry, settle: (error: StreamError | undefined, partition: number, position: Position | undefined) => void): void {
+  #enqueue(
+    entry: Entry,
+    settle: (error: StreamError | undefined, partition: number, position: Position | undefined) => void
+  ): void {
     if (this.#closed) throw new StreamError('closed', `the producer for '${this.#bound.topic.name}' is closed`)
     if (this.#sender.bufferedBytes > this.#maxBuffered)
-      throw new StreamError('throttled', `${this.#maxBuffered} bytes for '${this.#bound.topic.name}' are waiting to be sent: await earlier sends before the next ones`, { retryable: true })
-    const { key, value, headers, partition, eventTime } = encodeEntry(this.#bound, entry, this.#environment.now(), this.#unkeyed++)
+      throw new StreamError(
+        'throttled',
+        `${this.#maxBuffered} bytes for '${this.#bound.topic.name}' are waiting to be sent: await earlier sends before the next ones`,
+        { retryable: true }
+      )
+    const { key, value, headers, partition, eventTime } = encodeEntry(
+      this.#bound,
+      entry,
+      this.#environment.now(),
+      this.#unkeyed++
+    )
     const sequence = ++this.#sequences[partition]!
     this.#given.set(partition, sequence)
     const late = eventTime < this.#watermark
@@ -129,13 +141,16 @@ export class Producer<Key, Value> {
     const rose = this.#watermark > this.#promised[partition]!
     if (rose) this.#promised[partition] = this.#watermark
     const stamp = encodeStamp(this.#id, sequence, eventTime, rose ? this.#watermark : undefined, late)
-    this.#sender.enqueue({ topic: this.#bound.topic.name, partition, key, value, headers, stamp, timestamp: eventTime }, (error, position) => {
-      if (!error) {
-        this.#durable.set(partition, sequence)
-        // What is on its way may be earlier than the watermark: the claim is for what comes after it.
-        this.#reports?.progress(this.#watermark, this.#given)
+    this.#sender.enqueue(
+      { topic: this.#bound.topic.name, partition, key, value, headers, stamp, timestamp: eventTime },
+      (error, position) => {
+        if (!error) {
+          this.#durable.set(partition, sequence)
+          // What is on its way may be earlier than the watermark: the claim is for what comes after it.
+          this.#reports?.progress(this.#watermark, this.#given)
+        }
+        settle(error, partition, position)
       }
-      settle(error, partition, position)
-    })
+    )
   }
 }

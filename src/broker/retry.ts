@@ -17,7 +17,10 @@ export function delayOf(backoff: Backoff, attempt: number, environment: Environm
 export function classified(adapter: AnyAdapter, error: unknown, doing: string): StreamError {
   if (StreamError.is(error)) return error
   const { code, retryable } = adapter.classify(error)
-  return asStreamError(error, code, `${adapter.name} (${adapter.location}): ${doing}`, { retryable, adapter: adapter.name })
+  return asStreamError(error, code, `${adapter.name} (${adapter.location}): ${doing}`, {
+    retryable,
+    adapter: adapter.name
+  })
 }
 
 export interface RetryOptions {

@@ -142,10 +142,19 @@ export class Sender {
     try {
       this.#driver ??= this.#adapter.producer()
       const driver = await this.#driver
-      results = await driver.send(batch.map(item => item.record), this.#abort.signal)
+      results = await driver.send(
+        batch.map(item => item.record),
+        this.#abort.signal
+      )
     } catch (error) {
       // The driver itself could not be made: make it anew at the next attempt.
-      if (await this.#driver?.then(() => false, () => true)) this.#driver = undefined
+      if (
+        await this.#driver?.then(
+          () => false,
+          () => true
+        )
+      )
+        this.#driver = undefined
       results = batch.map(() => ({ ok: false, error }))
     }
     let at = 0

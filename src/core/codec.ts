@@ -37,7 +37,8 @@ export const text: Codec<string> = {
   encode: value => {
     if (typeof value !== 'string') throw new StreamError('bad-record', `text expects a string, got ${typeof value}`)
     // Half a surrogate pair would be replaced without a word: another value, in a key another partition.
-    if (!value.isWellFormed()) throw new StreamError('bad-record', 'text expects well-formed Unicode, got half a surrogate pair')
+    if (!value.isWellFormed())
+      throw new StreamError('bad-record', 'text expects well-formed Unicode, got half a surrogate pair')
     return Buffer.from(value, 'utf8')
   },
   decode: bytes => decodeText(bytes)

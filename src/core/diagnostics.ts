@@ -6,9 +6,23 @@ export interface Diagnostics {
   'task-released': { task: string; reason: string }
   'task-fenced': { task: string; epoch: number }
   'task-restarted': { task: string; error: unknown }
-  'commit': { task: string; commit: number; records: number; outputs: number; bytes: number; milliseconds: number }
-  'record-retried': { task: string; topic: string; partition: number; position: string; attempt: number; error: unknown }
-  'record-parked': { task: string; topic: string; partition: number; position: string; attempts: number; error: unknown }
+  commit: { task: string; commit: number; records: number; outputs: number; bytes: number; milliseconds: number }
+  'record-retried': {
+    task: string
+    topic: string
+    partition: number
+    position: string
+    attempt: number
+    error: unknown
+  }
+  'record-parked': {
+    task: string
+    topic: string
+    partition: number
+    position: string
+    attempts: number
+    error: unknown
+  }
   'record-late': { task: string; topic: string; partition: number; position: string; behind: number }
   'record-duplicate': { task: string; topic: string; partition: number; position: string }
   'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }

@@ -51,7 +51,10 @@ export function sleep(environment: Environment, delay: number, signal?: AbortSig
 }
 
 /** A point in time that does not keep the process alive: `reached` resolves then, or never once cancelled. */
-export function deadlineIn(environment: Environment, delay: number): { readonly reached: Promise<void>; cancel(): void } {
+export function deadlineIn(
+  environment: Environment,
+  delay: number
+): { readonly reached: Promise<void>; cancel(): void } {
   if (delay <= 0) return { reached: Promise.resolve(), cancel: () => {} }
   let timer: Timer | undefined
   const reached = new Promise<void>(resolve => (timer = environment.timer(delay, resolve, true)))

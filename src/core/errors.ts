@@ -66,7 +66,12 @@ export function messageOf(error: unknown): string {
 }
 
 /** `error` itself when it is ours, else wrapped with this code. */
-export function asStreamError(error: unknown, code: ErrorCode, message: string, options: StreamErrorOptions = {}): StreamError {
+export function asStreamError(
+  error: unknown,
+  code: ErrorCode,
+  message: string,
+  options: StreamErrorOptions = {}
+): StreamError {
   if (StreamError.is(error)) return error
   return new StreamError(code, `${message}: ${messageOf(error)}`, { ...options, cause: error })
 }

@@ -20,17 +20,33 @@ export type Variables = Readonly<Record<string, string | undefined>>
  * `sasl.password` of the broker `default` is `TIDEMARK_BROKERS__DEFAULT__SASL__PASSWORD`. Throws `bad-config` naming the
  * option, never its value when it is secret.
  */
-export function readOptions(where: string, table: OptionTable, given: object, variables: Variables = {}, prefix = ''): Record<string, unknown> {
+export function readOptions(
+  where: string,
+  table: OptionTable,
+  given: object,
+  variables: Variables = {},
+  prefix = ''
+): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
     // An own name only: 'constructor' is no option.
-    if (!Object.hasOwn(table, name)) throw new StreamError('bad-config', `${where}: unknown option '${name}'; known are ${Object.keys(table).join(', ')}`)
+    if (!Object.hasOwn(table, name))
+      throw new StreamError(
+        'bad-config',
+        `${where}: unknown option '${name}'; known are ${Object.keys(table).join(', ')}`
+      )
     if (value !== undefined) result[name] = value
   }
   for (const [name, spec] of Object.entries(table)) {
     const variable = `${prefix}__${upperSnake(name)}`
     if (spec.inside) {
-      const inner = readOptions(`${where}.${name}`, spec.inside, plain(where, name, result[name] ?? {}), variables, variable)
+      const inner = readOptions(
+        `${where}.${name}`,
+        spec.inside,
+        plain(where, name, result[name] ?? {}),
+        variables,
+        variable
+      )
       if (Object.keys(inner).length > 0 || result[name] !== undefined) result[name] = inner
       continue
     }
@@ -54,7 +70,10 @@ export function parseText(where: string, spec: OptionSpec, textForm: string): un
       if (textForm === 'false' || textForm === '0') return false
       throw wrong(where, spec, textForm)
     case 'strings':
-      return textForm.split(',').map(part => part.trim()).filter(part => part !== '')
+      return textForm
+        .split(',')
+        .map(part => part.trim())
+        .filter(part => part !== '')
     default:
       return textForm
   }
@@ -63,10 +82,15 @@ export function parseText(where: string, spec: OptionSpec, textForm: string): un
 function checkValue(where: string, spec: OptionSpec, value: unknown): void {
   const fits =
     spec.kind === 'any' ||
-    (spec.kind === 'strings' ? Array.isArray(value) && value.every(item => typeof item === 'string') : typeof value === spec.kind && value !== null)
+    (spec.kind === 'strings'
+      ? Array.isArray(value) && value.every(item => typeof item === 'string')
+      : typeof value === spec.kind && value !== null)
   if (!fits || (spec.kind === 'number' && Number.isNaN(value))) throw wrong(where, spec, value)
   if (spec.values && !spec.values.includes(value as string))
-    throw new StreamError('bad-config', `${where} must be one of ${spec.values.join(', ')}${spec.secret ? '' : `, got '${String(value)}'`}`)
+    throw new StreamError(
+      'bad-config',
+      `${where} must be one of ${spec.values.join(', ')}${spec.secret ? '' : `, got '${String(value)}'`}`
+    )
 }
 
 function wrong(where: string, spec: OptionSpec, value: unknown): StreamError {
@@ -90,5 +114,8 @@ function plain(where: string, name: string, value: unknown): object {
 
 /** `clientId` -> `CLIENT_ID`, `order-totals` -> `ORDER_TOTALS`. */
 export function upperSnake(name: string): string {
-  return name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replace(/[^A-Za-z0-9]+/g, '_').toUpperCase()
+  return name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replace(/[^A-Za-z0-9]+/g, '_')
+    .toUpperCase()
 }

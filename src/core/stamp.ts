@@ -52,7 +52,10 @@ export function encodeStamp(
 export function decodeStamp(stamp: Uint8Array): Stamp {
   const bytes = view(stamp)
   if (bytes.length < 19 || (bytes[0]! & 0x0f) !== version)
-    throw new StreamError('corrupt', `stamp of ${bytes.length} bytes has version ${bytes[0]! & 0x0f}, this release reads ${version}`)
+    throw new StreamError(
+      'corrupt',
+      `stamp of ${bytes.length} bytes has version ${bytes[0]! & 0x0f}, this release reads ${version}`
+    )
   reader.at = 17
   const sequence = readVarint(bytes)
   const eventTime = unzigzag(readVarint(bytes))

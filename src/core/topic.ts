@@ -38,10 +38,16 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
 ): Topic<Name, Key, Value> {
   // The intersection of what every backend allows: Pub/Sub is the narrowest in characters, Kafka in length.
   if (!/^[A-Za-z][A-Za-z0-9._-]{2,248}$/.test(name))
-    throw new StreamError('bad-config', `topic name '${name}' must be 3 to 249 of A-Z a-z 0-9 . _ - and start with a letter: every backend takes those`)
+    throw new StreamError(
+      'bad-config',
+      `topic name '${name}' must be 3 to 249 of A-Z a-z 0-9 . _ - and start with a letter: every backend takes those`
+    )
   const { lateness = 0, partitions } = options
   if (!(Number.isSafeInteger(lateness) && lateness >= 0))
-    throw new StreamError('bad-config', `topic '${name}': lateness must be whole milliseconds, 0 or more, got ${lateness}`)
+    throw new StreamError(
+      'bad-config',
+      `topic '${name}': lateness must be whole milliseconds, 0 or more, got ${lateness}`
+    )
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions > 0))
     throw new StreamError('bad-config', `topic '${name}': partitions must be a whole number above 0, got ${partitions}`)
   return {

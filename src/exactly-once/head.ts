@@ -36,6 +36,10 @@ export function decodeHead(bytes: Uint8Array, task: string): Head {
     if (!Object.values(raw.positions).every(position => typeof position === 'string')) throw new Error('a position')
     return raw as Head
   } catch (error) {
-    throw new StreamError('corrupt', `the last commit of task '${task}' does not parse as version ${version}; was it written by a newer release?`, { cause: error })
+    throw new StreamError(
+      'corrupt',
+      `the last commit of task '${task}' does not parse as version ${version}; was it written by a newer release?`,
+      { cause: error }
+    )
   }
 }

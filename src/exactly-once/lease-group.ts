@@ -84,23 +84,20 @@ export class LeaseGroup {
   #schedule(delay: number): void {
     if (this.#closed) return
     this.#timer?.cancel()
-    this.#timer = this.#environment.timer(
-      delay,
-      () => {
-        if (this.#round || this.#closed) return
-        this.#round = this.#turn()
-          .catch(error => {
-            // Unreachable for longer than a session: others have our leases by now.
-            if (this.#environment.monotonic() - this.#beatAt > this.#session) this.#loseAll()
-            if (!isTransient(error)) this.#listener.failed(error)
-            return true
-          })
-          .then(unsettled => {
-            this.#round = undefined
-            this.#schedule(unsettled ? busy : quiet)
-          })
-      }
-    )
+    this.#timer = this.#environment.timer(delay, () => {
+      if (this.#round || this.#closed) return
+      this.#round = this.#turn()
+        .catch(error => {
+          // Unreachable for longer than a session: others have our leases by now.
+          if (this.#environment.monotonic() - this.#beatAt > this.#session) this.#loseAll()
+          if (!isTransient(error)) this.#listener.failed(error)
+          return true
+        })
+        .then(unsettled => {
+          this.#round = undefined
+          this.#schedule(unsettled ? busy : quiet)
+        })
+    })
   }
 
   /** One look: beat, observe, decide, write. True when something is still on its way. */
@@ -157,5 +154,8 @@ export class LeaseGroup {
 
 function isTransient(error: unknown): boolean {
   const errcode = (error as { errcode?: number } | null)?.errcode
-  return (error as { retryable?: boolean } | null)?.retryable === true || (errcode !== undefined && [5, 6, 10].includes(errcode & 0xff))
+  return (
+    (error as { retryable?: boolean } | null)?.retryable === true ||
+    (errcode !== undefined && [5, 6, 10].includes(errcode & 0xff))
+  )
 }

@@ -35,7 +35,12 @@ export interface Observation {
 }
 
 /** Watches beats stand still on the observer's own clock (KCL's counter style), never comparing wall clocks. */
-export function observe(before: ReadonlyMap<string, Seen>, rows: readonly Lease[], now: number, session: number): Observation {
+export function observe(
+  before: ReadonlyMap<string, Seen>,
+  rows: readonly Lease[],
+  now: number,
+  session: number
+): Observation {
   const seen = new Map<string, Seen>()
   const stale = new Set<string>()
   for (const { name, owner, beat } of rows) {
@@ -62,7 +67,12 @@ export interface Decision {
 }
 
 /** What `me` should do. `units` are all leases that there are to hold, in an order that all workers share. */
-export function balance(units: readonly string[], rows: readonly Lease[], stale: ReadonlySet<string>, me: string): Decision {
+export function balance(
+  units: readonly string[],
+  rows: readonly Lease[],
+  stale: ReadonlySet<string>,
+  me: string
+): Decision {
   const byName = new Map(rows.map(row => [row.name, row]))
   const gone = new Set(rows.filter(row => isPresence(row.name) && stale.has(row.name)).map(row => row.owner))
   const workers = rows

@@ -82,7 +82,8 @@ export function step(state: ProtocolState, event: ProtocolEvent): Step {
       if (event.type === 'appended' && event.outcome === 'fenced') return [idle, [{ do: 'discard' }]]
       if (event.type === 'read-back') {
         // Mine by token: it took effect. Absent: the same number again, same record, same stamps (law 3). Else: fenced.
-        if (event.commit === state.commit && event.token === state.token) return applied({ ...state, epoch: event.epoch })
+        if (event.commit === state.commit && event.token === state.token)
+          return applied({ ...state, epoch: event.epoch })
         if (event.commit === state.commit - 1) {
           const pending = { epoch: event.epoch, commit: state.commit, token: state.token }
           return [{ phase: 'committing', ...pending }, [{ do: 'append', ...pending }]]
@@ -95,8 +96,5 @@ export function step(state: ProtocolState, event: ProtocolEvent): Step {
 }
 
 function applied(pending: { readonly epoch: number; readonly commit: number }): Step {
-  return [
-    { phase: 'running', epoch: pending.epoch, commit: pending.commit },
-    [{ do: 'apply', commit: pending.commit }]
-  ]
+  return [{ phase: 'running', epoch: pending.epoch, commit: pending.commit }, [{ do: 'apply', commit: pending.commit }]]
 }

@@ -44,10 +44,14 @@ export async function tryAgain(
 
 // The same bytes will not decode at the next attempt either.
 function isPoison(error: unknown): boolean {
-  return StreamError.is(error) && (['bad-record', 'bad-schema', 'too-large', 'corrupt'].includes(error.code))
+  return StreamError.is(error) && ['bad-record', 'bad-schema', 'too-large', 'corrupt'].includes(error.code)
 }
 
 function stopped({ task, place, record }: Attempts, error: unknown, count: number): StreamError {
   const where = `${place.topic}/${place.partition} at ${record.position}`
-  return new StreamError('handler', `task '${task}' failed ${count} times on the record ${where}, and its policy is to stop`, { cause: error })
+  return new StreamError(
+    'handler',
+    `task '${task}' failed ${count} times on the record ${where}, and its policy is to stop`,
+    { cause: error }
+  )
 }

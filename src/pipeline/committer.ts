@@ -101,7 +101,15 @@ export class Committer {
     const { head, state, positions } = this.#committed.snapshot()
     const number = (this.#state.phase === 'running' ? this.#state.commit : 0) + 1
     const token = commitToken(this.#runtime.environment)
-    this.#pending = { number, token, head: encodeHead(head), state, outputs: outputs.records, relayedTo: this.#relayedTo, positions }
+    this.#pending = {
+      number,
+      token,
+      head: encodeHead(head),
+      state,
+      outputs: outputs.records,
+      relayedTo: this.#relayedTo,
+      positions
+    }
     this.#startedAt = this.#runtime.environment.monotonic()
     this.#records = records
     this.#appends = 0
@@ -157,7 +165,8 @@ export class Committer {
   async #append(): Promise<AppendOutcome> {
     const { adapter, environment } = this.#runtime
     // The same again after it was found absent: a store that is full or locked must not become a busy loop.
-    if (this.#appends++ > 0) await sleep(environment, delayOf({ first: 20, most: 5_000 }, this.#appends - 1, environment))
+    if (this.#appends++ > 0)
+      await sleep(environment, delayOf({ first: 20, most: 5_000 }, this.#appends - 1, environment))
     try {
       return await this.#log!.append(this.#pending!)
     } catch (error) {

@@ -16,7 +16,8 @@ export type RecordOf<T extends Topics> =
       : never
     : never
 
-type KeyOf<T extends Topics> = Each<T> extends infer Member ? (Member extends Topic<string, infer Key, any> ? Key : never) : never
+type KeyOf<T extends Topics> =
+  Each<T> extends infer Member ? (Member extends Topic<string, infer Key, any> ? Key : never) : never
 
 /** What may be returned for one topic; for several, each entry names its `topic`. */
 export type EntryOf<T extends Topics> = T extends readonly AnyTopic[]
@@ -175,7 +176,14 @@ export interface SourceStage extends StageBase {
 
 /** Brings the outside in. See `SourceOptions`. */
 export function source<const To extends Topics>(options: SourceOptions<To>): SourceStage {
-  return { kind: 'source', name: stageName(options.name), from: [], to: list(options.to), failure: options.failure ?? {}, options }
+  return {
+    kind: 'source',
+    name: stageName(options.name),
+    from: [],
+    to: list(options.to),
+    failure: options.failure ?? {},
+    options
+  }
 }
 
 export interface SinkContext {
@@ -190,6 +198,10 @@ export type WriteFunction<Item> = (records: readonly Item[], context: SinkContex
 export interface SinkOptions<From extends Topics> {
   readonly name: string
   readonly from: From
+  /**
+   * Of records that do not decode, and of a `write` that throws: the batch is written again, with growing waits, for as long
+   * as it takes; with `then: 'stop'` the run rejects after `retries`.
+   */
   readonly failure?: FailurePolicy
   /** A function (at least once), or a writer that says what it can promise. */
   readonly write: WriteFunction<RecordOf<From>> | SinkWriter<RecordOf<From>>
@@ -202,7 +214,14 @@ export interface SinkStage extends StageBase {
 
 /** Loads a storage engine. See `SinkOptions`. */
 export function sink<const From extends Topics>(options: SinkOptions<From>): SinkStage {
-  return { kind: 'sink', name: stageName(options.name), from: list(options.from), to: [], failure: options.failure ?? {}, options }
+  return {
+    kind: 'sink',
+    name: stageName(options.name),
+    from: list(options.from),
+    to: [],
+    failure: options.failure ?? {},
+    options
+  }
 }
 
 export type Stage = SourceStage | ProcessorStage | SinkStage
@@ -224,7 +243,11 @@ export function pipeline(name: string, stages: readonly Stage[]): Pipeline {
   if (stages.length === 0) throw new StreamError('bad-config', `pipeline '${name}' has no stages`)
   const names = new Set<string>()
   for (const stage of stages) {
-    if (names.has(stage.name)) throw new StreamError('bad-config', `pipeline '${name}' has two stages named '${stage.name}': names are the identity of tasks`)
+    if (names.has(stage.name))
+      throw new StreamError(
+        'bad-config',
+        `pipeline '${name}' has two stages named '${stage.name}': names are the identity of tasks`
+      )
     names.add(stage.name)
   }
   return { kind: 'pipeline', name: stageName(name), stages }

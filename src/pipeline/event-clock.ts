@@ -76,7 +76,9 @@ export class EventClock {
     context.begin(keyBytes, timer)
     timers.cancel(timer)
     const result = logic.fire({ key: decodePart(input, 'key', keyBytes), time, name }, context)
-    return isPromise(result) ? result.then(entries => outputs.collect(entries, time)) : outputs.collect(result, time)
+    return isPromise(result)
+      ? Promise.resolve(result).then(entries => outputs.collect(entries, time))
+      : outputs.collect(result, time)
   }
 
   #tell(): Promise<void> | undefined {
@@ -90,7 +92,8 @@ export class EventClock {
     return this.#guarded(`the watermark ${watermark}`, () => {
       context.begin(null, undefined)
       const result = logic.onWatermark!(watermark, context)
-      return isPromise(result) ? result.then(entries => outputs.collect(entries, eventTime)) : outputs.collect(result, eventTime)
+      if (isPromise(result)) return Promise.resolve(result).then(entries => outputs.collect(entries, eventTime))
+      return outputs.collect(result, eventTime)
     })
   }
 
@@ -117,7 +120,11 @@ export class EventClock {
         error = thrown
       }
     }
-    throw new StreamError('handler', `task '${task}' failed ${policy.retries + 1} times on ${what}: ${messageOf(error)}`, { cause: error })
+    throw new StreamError(
+      'handler',
+      `task '${task}' failed ${policy.retries + 1} times on ${what}: ${messageOf(error)}`,
+      { cause: error }
+    )
   }
 
   #undo(mark: number): void {

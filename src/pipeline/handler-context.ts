@@ -63,7 +63,10 @@ export class HandlerContext implements ProcessContext {
   #timerKey(): string {
     const key = stateKey(this.#key)
     if (key !== null) return key
-    throw new StreamError('handler', 'a timer was set for a record without a key: give the topic a key codec and send keyed records')
+    throw new StreamError(
+      'handler',
+      'a timer was set for a record without a key: give the topic a key codec and send keyed records'
+    )
   }
 }
 

@@ -30,7 +30,13 @@ export { openStore, type ClientStore } from './open-store.ts'
 export { producerReports } from './producer-reports.ts'
 export { runPipeline, type RunHost } from './run.ts'
 export { defaultSettings, runSettings, type Guarantee, type RunOptions, type RunSettings } from './settings.ts'
-export type { OpenPlainWriter, OpenTransactionalWriter, PlainWriter, SinkWriter, TransactionalWriter } from './sink-writer.ts'
+export type {
+  OpenPlainWriter,
+  OpenTransactionalWriter,
+  PlainWriter,
+  SinkWriter,
+  TransactionalWriter
+} from './sink-writer.ts'
 export { ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
 export { VitalsPublisher } from './vitals-publisher.ts'
 export { VitalsView } from './vitals-view.ts'

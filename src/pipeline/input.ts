@@ -1,7 +1,10 @@
-import type { BoundTopic } from '../broker/index.ts'
-import { sizeOf, type Position, type RawRecord } from '../core/record.ts'
+import { decodePart, eventTimeOf, type BoundTopic } from '../broker/index.ts'
+import { diagnose } from '../core/diagnostics.ts'
+import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
-import { PartitionTracker, type TopicMembership, type TrackerSnapshot } from '../watermark/index.ts'
+import { PartitionTracker, silence, type Counts, type TopicMembership, type TrackerSnapshot } from '../watermark/index.ts'
+
+export type MutableCounts = { -readonly [Name in keyof Counts]: Counts[Name] }
 
 /** Records of one batch with their stamps, decoded once. */
 export interface InputBatch {
@@ -22,6 +25,8 @@ export class PartitionInput {
   /** Told to the reader: no more for now. */
   paused: boolean = false
   readonly #membership: TopicMembership
+  /** Nothing has come since then, and nothing is waiting. */
+  #quietSince: number | undefined
   #queue: InputBatch[] = []
 
   constructor(
@@ -43,6 +48,7 @@ export class PartitionInput {
   }
 
   push(records: readonly RawRecord[]): void {
+    this.#quietSince = undefined
     this.#queue.push({ records, stamps: records.map(stampOf) })
     for (const record of records) this.queuedBytes += sizeOf(record)
   }
@@ -70,9 +76,51 @@ export class PartitionInput {
     return false
   }
 
+  /** The record as a handler sees it. Throws `bad-record`. */
+  decode(raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
+    const { bound, partition, tracker } = this
+    const key = decodePart(bound, 'key', raw.key)
+    const value = decodePart(bound, 'value', raw.value)
+    const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
+    const late = eventTime < tracker.watermark || stamp?.late === true
+    const { position, headers } = raw
+    return { topic: bound.topic.name, partition, position, key, value, headers, eventTime, late }
+  }
+
+  /**
+   * Step 4: a repeat is dropped and acknowledged with the next commit; a hole on an ordered log is a loss, and told. Both
+   * are counted in `counts`.
+   */
+  isRepeat(raw: RawRecord, stamp: Stamp, task: string, counts: MutableCounts): boolean {
+    const { tracker, bound, partition } = this
+    const verdict = tracker.judge(stamp)
+    if (verdict === 'new') return false
+    const place = { task, topic: bound.topic.name, partition }
+    if (verdict === 'duplicate') {
+      counts.duplicates++
+      diagnose('record-duplicate', { ...place, position: raw.position })
+      return true
+    }
+    // Where order is not kept, the missing ones may still come: the tracker waits for them.
+    if (bound.adapter.capabilities.order === 'none') return false
+    const from = tracker.expected(stamp.producer)
+    tracker.skipTo(stamp.producer, stamp.sequence - 1)
+    // A reader that starts behind the start of a producer has missed nothing.
+    if (from > 1 && !bound.adapter.capabilities.lossy.compaction) {
+      counts.lost += stamp.sequence - from
+      const producer = Buffer.from(stamp.producer, 'latin1').toString('hex')
+      diagnose('records-lost', { ...place, producer, from, to: stamp.sequence - 1 })
+    }
+    return false
+  }
+
   /** Takes in what the vitals say. True when the watermark rose. */
-  learn(): boolean {
-    return this.tracker.learn(this.#membership)
+  learn(now: number): boolean {
+    const rose = this.tracker.learn(this.#membership)
+    if (!this.started || this.queued) this.#quietSince = undefined
+    else this.#quietSince ??= now
+    const quiet = this.#quietSince !== undefined && now - this.#quietSince >= silence
+    return (quiet && this.tracker.waive(now - silence)) || rose
   }
 }
 

@@ -3,8 +3,17 @@ import { StreamError } from '../core/errors.ts'
 import type { Position } from '../core/record.ts'
 import { Signal } from '../core/signal.ts'
 import { LeaseGroup, type LeaseStore, type PositionStore } from '../exactly-once/index.ts'
-import type { AnyAdapter, LogEvent, LogReader, LogReaderOptions, ReceiveOptions, StartAt, TopicPartition } from '../spec/index.ts'
+import type {
+  AnyAdapter,
+  LogEvent,
+  LogReader,
+  LogReaderOptions,
+  ReceiveOptions,
+  StartAt,
+  TopicPartition
+} from '../spec/index.ts'
 import { openPlace, type Place } from './places.ts'
+import { ensureGroup } from './topics.ts'
 
 /**
  * A consumer group for brokers that have none: partitions are leases in the client's store, each read by a partition
@@ -39,15 +48,23 @@ export class LeasedReader implements LogReader {
     this.#partitions = partitions
     this.#signal = new Signal(environment)
     const units = Array.from({ length: partitions }, (_, partition) => String(partition))
-    this.#group = new LeaseGroup(store, environment, options.group, uuidv7(environment), options.sessionTimeout, units, {
-      taken: unit => this.#push({ kind: 'partitions-assigned', partitions: this.#placesOf(unit) }),
-      asked: unit => this.#revoke(unit, environment.monotonic() + options.sessionTimeout),
-      lost: unit => this.#revoke(unit, 0),
-      failed: error => {
-        this.#failure ??= error
-        this.#signal.raise()
+    this.#group = new LeaseGroup(
+      store,
+      environment,
+      options.group,
+      uuidv7(environment),
+      options.sessionTimeout,
+      units,
+      {
+        taken: unit => this.#push({ kind: 'partitions-assigned', partitions: this.#placesOf(unit) }),
+        asked: unit => this.#revoke(unit, environment.monotonic() + options.sessionTimeout),
+        lost: unit => this.#revoke(unit, 0),
+        failed: error => {
+          this.#failure ??= error
+          this.#signal.raise()
+        }
       }
-    })
+    )
   }
 
   async receive({ wait, signal }: ReceiveOptions): Promise<readonly LogEvent[]> {
@@ -73,7 +90,10 @@ export class LeasedReader implements LogReader {
       group: this.#options.group,
       from,
       // Each place holds at most one batch: together they stay about within the bound.
-      maxBytes: Math.max(64 * 1024, Math.floor(this.#options.maxBytes / (this.#partitions * this.#options.topics.length))),
+      maxBytes: Math.max(
+        64 * 1024,
+        Math.floor(this.#options.maxBytes / (this.#partitions * this.#options.topics.length))
+      ),
       changed: () => this.#signal.raise(),
       failed: error => {
         this.#failure ??= error
@@ -95,7 +115,8 @@ export class LeasedReader implements LogReader {
 
   async commit(positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
     for (const position of positions) this.#assertHeld(position)
-    if (this.#adapter.capabilities.positions === 'log') return this.#store.storePositions(this.#options.group, positions)
+    if (this.#adapter.capabilities.positions === 'log')
+      return this.#store.storePositions(this.#options.group, positions)
     await Promise.all(positions.map(position => this.#places.get(id(position))?.done(position.position)))
   }
 
@@ -157,7 +178,10 @@ export class LeasedReader implements LogReader {
 
   #assertHeld({ topic, partition }: TopicPartition): void {
     if (!this.#closed && this.#group.holds(String(partition))) return
-    throw new StreamError('not-owner', `this reader of group '${this.#options.group}' does not hold ${topic}/${partition}`)
+    throw new StreamError(
+      'not-owner',
+      `this reader of group '${this.#options.group}' does not hold ${topic}/${partition}`
+    )
   }
 }
 
@@ -172,5 +196,7 @@ export async function openGroupReader(
   partitions: number
 ): Promise<LogReader> {
   if (adapter.logReader) return adapter.logReader(options)
+  // For every partition, whoever holds it: nothing that is written from now on is missed.
+  for (const topic of options.topics) await ensureGroup(adapter, environment, options.group, topic)
   return new LeasedReader(adapter, environment, await store(), options, partitions)
 }

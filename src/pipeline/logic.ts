@@ -24,12 +24,17 @@ export function processorLogic(stage: ProcessorStage): Logic {
   }
 }
 
-export function isPromise(value: unknown): value is Promise<unknown> {
+/** Also of a foreign kind, which may have no more than `then`. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 export type Policy = Required<FailurePolicy>
 
 export function policyOf(failure: FailurePolicy): Policy {
-  return { retries: failure.retries ?? 3, backoff: failure.backoff ?? { first: 100, most: 10_000 }, then: failure.then ?? 'park' }
+  return {
+    retries: failure.retries ?? 3,
+    backoff: failure.backoff ?? { first: 100, most: 10_000 },
+    then: failure.then ?? 'park'
+  }
 }

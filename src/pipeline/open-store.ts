@@ -9,11 +9,15 @@ export type { ClientStore }
  * Opens the store of a client. Default: beside the data of a `file:` broker, so that they live and die together; in memory
  * where every broker is; else in `./.tidemark/`. Errors: `bad-config`, `corrupt`.
  */
-export async function openStore(given: string | ClientStore | undefined, brokers: ReadonlyMap<string, AnyAdapter>): Promise<ClientStore> {
+export async function openStore(
+  given: string | ClientStore | undefined,
+  brokers: ReadonlyMap<string, AnyAdapter>
+): Promise<ClientStore> {
   if (typeof given === 'object') return given
   if (given === 'memory:') return new MemoryStore()
   const path = given === undefined ? defaultPath(brokers) : /^sqlite:(.+)$/.exec(given)?.[1]
-  if (path === undefined) throw new StreamError('bad-config', `store '${given}' is none: use 'sqlite:<file>', 'broker', 'memory:' or a store`)
+  if (path === undefined)
+    throw new StreamError('bad-config', `store '${given}' is none: use 'sqlite:<file>', 'broker', 'memory:' or a store`)
   return path === null ? new MemoryStore() : SqliteStore.open(path)
 }
 

@@ -34,7 +34,10 @@ export class OutputBuffer {
   constructor(producer: ProducerId, topics: readonly BoundTopic[], sequences: Sequences = {}) {
     this.#producer = producer
     for (const bound of topics) {
-      const last = Array.from({ length: bound.partitions }, (_, partition) => sequences[bound.topic.name]?.[partition] ?? 0)
+      const last = Array.from(
+        { length: bound.partitions },
+        (_, partition) => sequences[bound.topic.name]?.[partition] ?? 0
+      )
       this.#lanes.set(bound.topic.name, { bound, sequences: last, promised: last.map(() => -Infinity) })
     }
     this.#only = this.#lanes.size === 1 ? [...this.#lanes.values()][0] : undefined
@@ -62,7 +65,13 @@ export class OutputBuffer {
     const promise = this.watermark
     const rose = promise > lane.promised[partition]! && promise !== Infinity
     if (rose) lane.promised[partition] = promise
-    const stamp = encodeStamp(this.#producer, sequence, encoded.eventTime, rose ? promise : undefined, encoded.eventTime < promise)
+    const stamp = encodeStamp(
+      this.#producer,
+      sequence,
+      encoded.eventTime,
+      rose ? promise : undefined,
+      encoded.eventTime < promise
+    )
     this.push({
       topic: lane.bound.topic.name,
       partition,
@@ -107,7 +116,9 @@ export class OutputBuffer {
   sequences(): Record<string, Record<string, number>> {
     const all: Record<string, Record<string, number>> = {}
     for (const [topic, lane] of this.#lanes)
-      all[topic] = Object.fromEntries(lane.sequences.flatMap((last, partition) => (last > 0 ? [[partition, last]] : [])))
+      all[topic] = Object.fromEntries(
+        lane.sequences.flatMap((last, partition) => (last > 0 ? [[partition, last]] : []))
+      )
     return all
   }
 
@@ -121,7 +132,10 @@ export class OutputBuffer {
     const lane = entry.topic === undefined ? this.#only : this.#lanes.get(entry.topic)
     if (lane) return lane
     const known = [...this.#lanes.keys()].join(', ') || 'none: give the stage a `to`'
-    throw new StreamError('bad-record', `an output names topic '${String(entry.topic)}'; topics of this stage: ${known}`)
+    throw new StreamError(
+      'bad-record',
+      `an output names topic '${String(entry.topic)}'; topics of this stage: ${known}`
+    )
   }
 }
 

@@ -2,7 +2,14 @@ import { hasCode } from '../broker/index.ts'
 import type { Environment, Timer } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Position, RawRecord } from '../core/record.ts'
-import type { AnyAdapter, Delivery, PartitionReader, QueueSubscription, StartAt, TopicPartition } from '../spec/index.ts'
+import type {
+  AnyAdapter,
+  Delivery,
+  PartitionReader,
+  QueueSubscription,
+  StartAt,
+  TopicPartition
+} from '../spec/index.ts'
 
 export interface PlaceOptions extends TopicPartition {
   readonly group: string
@@ -24,9 +31,16 @@ export interface Place extends TopicPartition {
 export async function openPlace(adapter: AnyAdapter, environment: Environment, options: PlaceOptions): Promise<Place> {
   const { topic, partition, group, from, maxBytes } = options
   if (adapter.partitionReader && adapter.capabilities.positions === 'log')
-    return new LogPlace(await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes }), options)
+    return new LogPlace(
+      await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes }),
+      options
+    )
   if (adapter.queueSubscription)
-    return new QueuePlace(await adapter.queueSubscription({ group, topic, partitions: [partition], maxBytes }), environment, options)
+    return new QueuePlace(
+      await adapter.queueSubscription({ group, topic, partitions: [partition], maxBytes }),
+      environment,
+      options
+    )
   throw new StreamError('unsupported', `'${adapter.name}' can read neither a partition nor a queue`)
 }
 

@@ -5,7 +5,11 @@ import { ensureTopic } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
 
 /** Lets a plain producer tell readers how far it has come: it joins, reports each second, and says goodbye. */
-export async function producerReports(bound: BoundTopic, environment: Environment, interval: number): Promise<ProducerReports> {
+export async function producerReports(
+  bound: BoundTopic,
+  environment: Environment,
+  interval: number
+): Promise<ProducerReports> {
   const { adapter, topic } = bound
   await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
   const publisher = new VitalsPublisher(adapter, environment, interval)
@@ -15,23 +19,38 @@ export async function producerReports(bound: BoundTopic, environment: Environmen
     const emitted = [...last.values()].reduce((sum, sequence) => sum + sequence, 0)
     const outputs = new Map([[topic.name, { watermark, last: new Map(last) }]])
     const task = `producer/${Buffer.from(id, 'latin1').toString('hex')}`
-    return { producer: id, task, durable: false, state, watermark: current, outputs, counts: { ...noCounts, emitted }, commit: 0 }
+    return {
+      producer: id,
+      task,
+      durable: false,
+      state,
+      watermark: current,
+      outputs,
+      counts: { ...noCounts, emitted },
+      commit: 0
+    }
   }
   let due = false
   return {
     async join(producer) {
       id = producer
       await publisher.announce([report('joining', -Infinity, new Map())])
+      // A queue forgets: who comes later must hear of it, too.
+      if (adapter.capabilities.positions === 'none') publisher.report(report('joining', -Infinity, new Map()))
     },
     progress(watermark, last) {
       current = watermark
       // One report per interval is enough; what it says is read when it is made.
       if (due) return
       due = true
-      environment.timer(interval / 4, () => {
-        due = false
-        publisher.report(report('active', current, last))
-      }, true)
+      environment.timer(
+        interval / 4,
+        () => {
+          due = false
+          publisher.report(report('active', current, last))
+        },
+        true
+      )
     },
     async close(last) {
       publisher.report(report('left', Infinity, last))

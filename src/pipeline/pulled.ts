@@ -49,7 +49,10 @@ export class Pulled {
         this.#arrived = arrived
         this.#changed()
       }
-      next.then(result => settle(result as IteratorResult<unknown>), error => settle({ error }))
+      next.then(
+        result => settle(result as IteratorResult<unknown>),
+        error => settle({ error })
+      )
     } catch (error) {
       this.#arrived = { error }
     }

@@ -34,7 +34,12 @@ interface Runner {
  * Runs a pipeline at this worker until it is stopped, fails, or has come to the end of its sources. The one place where
  * the parts are put together: reader -> input -> process -> outputs -> commit, a runner per stage.
  */
-export async function runPipeline(host: RunHost, pipeline: Pipeline, settings: RunSettings, signal?: AbortSignal): Promise<void> {
+export async function runPipeline(
+  host: RunHost,
+  pipeline: Pipeline,
+  settings: RunSettings,
+  signal?: AbortSignal
+): Promise<void> {
   const run = new Run(host, pipeline, settings)
   try {
     await run.start()
@@ -67,7 +72,10 @@ class Run {
       for (const topic of [...stage.from, ...stage.to]) {
         const known = this.#topics.get(topic.name)
         if (known && known.topic !== topic)
-          throw new StreamError('bad-config', `pipeline '${this.#pipeline.name}' has two different definitions of topic '${topic.name}': share one`)
+          throw new StreamError(
+            'bad-config',
+            `pipeline '${this.#pipeline.name}' has two different definitions of topic '${topic.name}': share one`
+          )
         if (!known) this.#topics.set(topic.name, await resolveTopic(this.#host, topic))
       }
     }
@@ -115,7 +123,8 @@ class Run {
     const adapter = oneBroker(stage, from) ?? to[0]!.adapter
     const splits = stage.kind === 'source' ? await (stage.options.splits?.() ?? ['main']) : []
     const tasks = stage.kind === 'source' ? splits.length : coPartitioned(stage, from)
-    for (const input of from) if (policyOf(stage.failure).then === 'park') await ensureParked(input, this.#host.environment)
+    for (const input of from)
+      if (policyOf(stage.failure).then === 'park') await ensureParked(input, this.#host.environment)
 
     const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
     if (sink) this.#sinks.push(sink)
@@ -138,7 +147,10 @@ class Run {
     }
     // Where outputs go before the commit, identities are of one life only, and each task announces itself.
     const announced = store !== 'group' && store.outputs !== 'before'
-    if (announced) await publisher.announce(this.#announcements(stage, splits, tasks).filter(report => !isKnown(shared.peers, report)))
+    if (announced)
+      await publisher.announce(
+        this.#announcements(stage, splits, tasks).filter(report => !isKnown(shared.peers, report))
+      )
 
     if (stage.kind === 'source') {
       const leases = await this.#host.openStore()
@@ -155,22 +167,45 @@ class Run {
     return parts.map(part => {
       const { name } = this.#pipeline
       const task = typeof part === 'string' ? splitName(name, stage.name, part) : taskName(name, stage.name, part, part)
-      const outputs = new Map(stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }]))
+      const outputs = new Map(
+        stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }])
+      )
       const producer = durableProducer(task)
-      return { producer, task: task.id, durable: true, state: 'joining', watermark: -Infinity, outputs, counts: noCounts, commit: 0 }
+      return {
+        producer,
+        task: task.id,
+        durable: true,
+        state: 'joining',
+        watermark: -Infinity,
+        outputs,
+        counts: noCounts,
+        commit: 0
+      }
     })
   }
 
-  async #storeFor(stage: Stage, adapter: AnyAdapter, topics: readonly BoundTopic[], tasks: number): Promise<CommitStore | 'group'> {
+  async #storeFor(
+    stage: Stage,
+    adapter: AnyAdapter,
+    topics: readonly BoundTopic[],
+    tasks: number
+  ): Promise<CommitStore | 'group'> {
     const atLeastOnce = this.#settings.guarantee === 'at-least-once'
-    const stateful = stage.kind === 'source' || (stage.kind === 'processor' && (Object.keys(stage.state).length > 0 || stage.options.onTimer))
+    const stateful =
+      stage.kind === 'source' ||
+      (stage.kind === 'processor' && (Object.keys(stage.state).length > 0 || stage.options.onTimer))
     if (atLeastOnce && !stateful) return 'group'
     const store = await this.#exactStore(stage, adapter, topics, tasks)
     return atLeastOnce ? new OutputsFirst(store) : store
   }
 
   /** The broker's own transactions where everything is on one cluster that has them, else the store of the client. */
-  async #exactStore(stage: Stage, adapter: AnyAdapter, topics: readonly BoundTopic[], tasks: number): Promise<CommitStore> {
+  async #exactStore(
+    stage: Stage,
+    adapter: AnyAdapter,
+    topics: readonly BoundTopic[],
+    tasks: number
+  ): Promise<CommitStore> {
     const { commitIn, environment } = this.#host
     if (commitIn === 'store') return this.#host.openStore()
     const oneCluster = topics.every(bound => bound.adapter === adapter) && adapter.capabilities.transactions
@@ -178,7 +213,10 @@ class Run {
     const wanted = commitIn === 'broker' || adapter.capabilities.scope === 'network'
     if (!oneCluster || !wanted) {
       if (commitIn === 'broker')
-        throw new StreamError('unsupported', `stage '${stage.name}' cannot commit in its broker: that takes transactions, and all its topics on one cluster; leave \`store\` out to commit to a database`)
+        throw new StreamError(
+          'unsupported',
+          `stage '${stage.name}' cannot commit in its broker: that takes transactions, and all its topics on one cluster; leave \`store\` out to commit to a database`
+        )
       return this.#host.openStore()
     }
     const partitions = stage.kind === 'source' ? 4 : tasks
@@ -204,15 +242,18 @@ class Run {
     if (publisher) return publisher
     const { environment } = this.#host
     await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
-    this.#publishers.set(adapter, (publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval)))
+    this.#publishers.set(
+      adapter,
+      (publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval))
+    )
     return publisher
   }
 
   async #view(adapter: AnyAdapter): Promise<VitalsView> {
     let view = this.#views.get(adapter)
     if (view) return view
-    await this.#publisher(adapter)
-    this.#views.set(adapter, (view = new VitalsView(adapter, this.#host.environment)))
+    const publisher = await this.#publisher(adapter)
+    this.#views.set(adapter, (view = new VitalsView(adapter, this.#host.environment, publisher)))
     await view.open()
     return view
   }
@@ -227,12 +268,18 @@ function isKnown(peers: VitalsView, { task, outputs }: VitalsReport): boolean {
 function oneBroker(stage: Stage, from: readonly BoundTopic[]): AnyAdapter | undefined {
   const brokers = new Set(from.map(bound => bound.adapter))
   if (brokers.size <= 1) return from[0]?.adapter
-  throw new StreamError('unsupported', `stage '${stage.name}' reads topics on several brokers: bring them to one first, with a stage that copies`)
+  throw new StreamError(
+    'unsupported',
+    `stage '${stage.name}' reads topics on several brokers: bring them to one first, with a stage that copies`
+  )
 }
 
 function coPartitioned(stage: Stage, from: readonly BoundTopic[]): number {
   const counts = new Set(from.map(bound => bound.partitions))
   if (counts.size === 1) return from[0]!.partitions
   const all = from.map(bound => `${bound.topic.name} has ${bound.partitions}`).join(', ')
-  throw new StreamError('bad-config', `stage '${stage.name}' reads topics with different partition counts (${all}): task i reads partition i of each. Repartition one through a topic of the same count`)
+  throw new StreamError(
+    'bad-config',
+    `stage '${stage.name}' reads topics with different partition counts (${all}): task i reads partition i of each. Repartition one through a topic of the same count`
+  )
 }

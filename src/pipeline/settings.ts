@@ -47,13 +47,23 @@ export function runSettings(options: RunOptions): RunSettings {
   const { signal: _, ...rest } = options
   for (const name of Object.keys(rest)) {
     if (!Object.hasOwn(defaultSettings, name))
-      throw new StreamError('bad-config', `run: unknown option '${name}'; known are ${Object.keys(defaultSettings).join(', ')}, signal`)
+      throw new StreamError(
+        'bad-config',
+        `run: unknown option '${name}'; known are ${Object.keys(defaultSettings).join(', ')}, signal`
+      )
   }
-  const settings = { ...defaultSettings, ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) }
+  const settings = {
+    ...defaultSettings,
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+  }
   for (const [name, value] of Object.entries(settings)) {
-    if (typeof value === 'number' && !(value > 0)) throw new StreamError('bad-config', `run: '${name}' must be above 0, got ${value}`)
+    if (typeof value === 'number' && !(value > 0))
+      throw new StreamError('bad-config', `run: '${name}' must be above 0, got ${value}`)
   }
   if (settings.guarantee !== 'exactly-once' && settings.guarantee !== 'at-least-once')
-    throw new StreamError('bad-config', `run: 'guarantee' must be exactly-once or at-least-once, got '${String(settings.guarantee)}'`)
+    throw new StreamError(
+      'bad-config',
+      `run: 'guarantee' must be exactly-once or at-least-once, got '${String(settings.guarantee)}'`
+    )
   return settings
 }

@@ -46,10 +46,14 @@ function plain(writer: OpenPlainWriter<unknown>): OpenSink {
             await writer.write(records, { task, signal, watermark })
           } catch (error) {
             if (StreamError.is(error)) throw error
-            throw new StreamError('handler', `sink '${task}' could not write ${records.length} records: ${String(error)}`, {
-              retryable: true,
-              cause: error
-            })
+            throw new StreamError(
+              'handler',
+              `sink '${task}' could not write ${records.length} records: ${String(error)}`,
+              {
+                retryable: true,
+                cause: error
+              }
+            )
           }
         }
       }

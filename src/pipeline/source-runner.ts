@@ -53,10 +53,13 @@ export class SourceRunner {
         await this.#live()
       } catch (error) {
         if (this.#lost.signal.aborted) return
-        if (isFatal(error) || (hasCode(error, 'handler') && attempt > policyOf(this.#runtime.stage.failure).retries)) throw error
+        if (isFatal(error) || (hasCode(error, 'handler') && attempt > policyOf(this.#runtime.stage.failure).retries))
+          throw error
         if (environment.monotonic() - started > 30_000) attempt = 1 // it went well for a while
         if (!(error instanceof FencedSignal)) diagnose('task-restarted', { task: this.#name.id, error })
-        await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#stop.signal).catch(() => {})
+        await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#stop.signal).catch(
+          () => {}
+        )
       }
     }
     diagnose('task-released', { task: this.#name.id, reason: this.finished ? 'finished' : 'released' })
@@ -93,7 +96,10 @@ export class SourceRunner {
     const wake = new Signal(environment)
     const onStop = (): void => wake.raise()
     signal.addEventListener('abort', onStop, { once: true })
-    const items = new Pulled(() => this.#open(task), () => wake.raise())
+    const items = new Pulled(
+      () => this.#open(task),
+      () => wake.raise()
+    )
     let committedAt = environment.monotonic()
     const commit = async (): Promise<void> => {
       await committer.commit(task.uncommitted)
@@ -125,7 +131,11 @@ export class SourceRunner {
   }
 
   #open(task: SourceTask): AsyncIterator<unknown> | Iterator<unknown> {
-    const items = this.#runtime.stage.options.run({ resume: task.cursor, split: this.#split, signal: this.#stop.signal })
+    const items = this.#runtime.stage.options.run({
+      resume: task.cursor,
+      split: this.#split,
+      signal: this.#stop.signal
+    })
     return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
   }
 
@@ -137,12 +147,26 @@ export class SourceRunner {
     const sequences = task.outputs.sequences()
     const outputs = new Map<string, OutputVitals>()
     for (const { topic } of this.#runtime.to) {
-      const last = new Map(Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence]))
-      outputs.set(topic.name, { watermark: state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark, last })
+      const last = new Map(
+        Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence])
+      )
+      outputs.set(topic.name, {
+        watermark: state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark,
+        last
+      })
     }
     const durable = this.#runtime.store.outputs !== 'before'
     const commit = this.#committer?.commitNumber ?? 0
-    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: task.counts, commit }
+    return {
+      producer: this.#producer,
+      task: this.#name.id,
+      durable,
+      state,
+      watermark: task.watermark,
+      outputs,
+      counts: task.counts,
+      commit
+    }
   }
 }
 

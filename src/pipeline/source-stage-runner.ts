@@ -40,12 +40,24 @@ export class SourceStageRunner {
     const { pipeline, stage, environment, settings, peers } = this.#runtime
     const stopListening = peers.onChange(() => this.#wake.raise())
     const scope = groupName(pipeline, stage.name)
-    const group = new LeaseGroup(this.#leases, environment, scope, uuidv7(environment), settings.sessionTimeout, this.#open(), {
-      taken: split => this.#start(group, split),
-      asked: split => void this.#running.get(split)?.release().catch(() => {}),
-      lost: split => this.#running.get(split)?.abandon(),
-      failed: error => this.#fail(error)
-    })
+    const group = new LeaseGroup(
+      this.#leases,
+      environment,
+      scope,
+      uuidv7(environment),
+      settings.sessionTimeout,
+      this.#open(),
+      {
+        taken: split => this.#start(group, split),
+        asked: split =>
+          void this.#running
+            .get(split)
+            ?.release()
+            .catch(() => {}),
+        lost: split => this.#running.get(split)?.abandon(),
+        failed: error => this.#fail(error)
+      }
+    )
     try {
       while (this.#open().length > 0) await this.#wake.wait(undefined)
     } finally {
@@ -65,7 +77,8 @@ export class SourceStageRunner {
   #open(): string[] {
     if (this.#ending) return []
     const ended = (split: string, task: TaskName): boolean =>
-      this.#finished.has(split) || (!this.#running.has(split) && this.#runtime.peers.tasks.get(task.id)?.state === 'closing')
+      this.#finished.has(split) ||
+      (!this.#running.has(split) && this.#runtime.peers.tasks.get(task.id)?.state === 'closing')
     return [...this.#tasks].flatMap(([split, task]) => (ended(split, task) ? [] : [split]))
   }
 
@@ -94,7 +107,9 @@ export class SourceStageRunner {
     const { environment, settings } = this.#runtime
     const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
     const runners = [...this.#running.values()]
-    await Promise.all(runners.map(runner => endTask(runner, deadline.reached, environment))).catch(error => this.#fail(error))
+    await Promise.all(runners.map(runner => endTask(runner, deadline.reached, environment))).catch(error =>
+      this.#fail(error)
+    )
     deadline.cancel()
   }
 }

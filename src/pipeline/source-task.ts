@@ -84,7 +84,10 @@ export class SourceTask implements Committed {
 
   #one(item: Item): void {
     if (typeof item !== 'object' || item === null)
-      throw new StreamError('bad-record', `a source must yield entries ({ key, value }), watermarks or arrays of them, not ${String(item)}`)
+      throw new StreamError(
+        'bad-record',
+        `a source must yield entries ({ key, value }), watermarks or arrays of them, not ${String(item)}`
+      )
     this.dirty = true
     if (!('key' in item) && !('value' in item) && typeof item.watermark === 'number') {
       this.#raise(Math.floor(item.watermark)) // a stamp carries whole milliseconds

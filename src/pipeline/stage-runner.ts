@@ -65,7 +65,7 @@ export class StageRunner {
     const stopListening = peers.onChange(() => {
       if (this.#isFinished()) this.#interrupt?.abort()
     })
-    for (let attempt = 0; !signal.aborted; ) {
+    for (let attempt = 0; !signal.aborted;) {
       try {
         if (!this.#reader) await this.#open(signal)
         await this.#turn()
@@ -95,19 +95,21 @@ export class StageRunner {
 
   async #open(signal: AbortSignal): Promise<void> {
     const { adapter, environment, pipeline, stage, from, settings, store } = this.#base
-    this.#reader = await withRetry({ adapter, environment, doing: `joining the group of stage '${stage.name}'`, signal }, () =>
-      openGroupReader(
-        adapter,
-        environment,
-        () => this.#base.leases(),
-        {
-          group: groupName(pipeline, stage.name),
-          topics: from.map(({ topic }) => topic.name),
-          sessionTimeout: settings.sessionTimeout,
-          maxBytes: settings.maxBufferedBytes
-        },
-        from[0]!.partitions
-      )
+    this.#reader = await withRetry(
+      { adapter, environment, doing: `joining the group of stage '${stage.name}'`, signal },
+      () =>
+        openGroupReader(
+          adapter,
+          environment,
+          () => this.#base.leases(),
+          {
+            group: groupName(pipeline, stage.name),
+            topics: from.map(({ topic }) => topic.name),
+            sessionTimeout: settings.sessionTimeout,
+            maxBytes: settings.maxBufferedBytes
+          },
+          from[0]!.partitions
+        )
     )
     this.#runtime = { ...this.#base, store: store === 'group' ? new GroupStore(this.#reader, adapter.location) : store }
   }
@@ -141,7 +143,12 @@ export class StageRunner {
       const { pipeline, stage } = this.#base
       const before = this.#tasks.get(partition)
       before?.abandon()
-      const task = new TaskRunner(this.#runtime!, taskName(pipeline, stage.name, partition, partition), this.#logic(), this.#control())
+      const task = new TaskRunner(
+        this.#runtime!,
+        taskName(pipeline, stage.name, partition, partition),
+        this.#logic(),
+        this.#control()
+      )
       this.#tasks.set(partition, task)
       task.ended.catch(this.#fatal)
     }
@@ -246,7 +253,9 @@ export class StageRunner {
     for (const request of this.#requests.splice(0)) await request()
     const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
     const tasks = [...this.#tasks.values()]
-    await Promise.all(tasks.map(task => endTask(task, deadline.reached, environment))).catch(error => (this.#failure ??= error))
+    await Promise.all(tasks.map(task => endTask(task, deadline.reached, environment))).catch(
+      error => (this.#failure ??= error)
+    )
     deadline.cancel()
     const positions = [...this.#processed.values()]
     if (this.#reader && positions.length > 0) await this.#reader.commit(positions).catch(() => {})

@@ -1,22 +1,20 @@
-import { decodePart, eventTimeOf, park, prepareBatch } from '../broker/index.ts'
+import { park, prepareBatch } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
 import type { Head, TaskLog, TaskName } from '../exactly-once/index.ts'
 import type { StartAt, TopicPartition } from '../spec/index.ts'
 import { TaskState, TimerQueue, timerSlot, type StateRow } from '../state/index.ts'
-import { noCounts, toSnapshot, type Counts, type TrackerSnapshot } from '../watermark/index.ts'
+import { noCounts, toSnapshot, type TrackerSnapshot } from '../watermark/index.ts'
 import { tryAgain } from './attempts.ts'
 import type { Committed } from './committer.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { HandlerContext } from './handler-context.ts'
 import { EventClock } from './event-clock.ts'
-import { PartitionInput, type InputBatch } from './input.ts'
+import { PartitionInput, type InputBatch, type MutableCounts } from './input.ts'
 import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
 import { OutputBuffer, type Sequences } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
-
-type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 /**
  * One life of one task of a processor or sink: takes records through decode, time and process, and gives the committer
@@ -24,7 +22,7 @@ type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
  */
 export class StreamTask implements Committed {
   readonly inputs: PartitionInput[] = []
-  readonly counts: Mutable<Counts> = { ...noCounts }
+  readonly counts: MutableCounts = { ...noCounts }
   outputs!: OutputBuffer
   /** Records, timers or time since the last commit. */
   dirty: boolean = false
@@ -91,10 +89,20 @@ export class StreamTask implements Committed {
     this.outputs = new OutputBuffer(this.#producer, this.#runtime.to, sequences)
     const { environment, settings, from } = this.#runtime
     const { outputs } = this
-    const full = (): boolean => outputs.bytes >= settings.commitBytes || outputs.records.length >= settings.commitRecords
-    const parts = { task: this.#name.id, logic: this.#logic, policy: this.#policy, context: this.#context, timers: this.#timers }
+    const full = (): boolean =>
+      outputs.bytes >= settings.commitBytes || outputs.records.length >= settings.commitRecords
+    const parts = {
+      task: this.#name.id,
+      logic: this.#logic,
+      policy: this.#policy,
+      context: this.#context,
+      timers: this.#timers
+    }
     const watermark = this.#inputWatermark()
-    this.#clock = new EventClock({ ...parts, outputs, input: from[0]!, environment, signal: this.#signal, full }, watermark)
+    this.#clock = new EventClock(
+      { ...parts, outputs, input: from[0]!, environment, signal: this.#signal, full },
+      watermark
+    )
     this.#context.watermark = watermark
     return outputs
   }
@@ -145,7 +153,7 @@ export class StreamTask implements Committed {
     if (input.hasStranger(batch)) {
       // All tasks of a stage are announced before its first record: one look is enough (protocol H6).
       await this.#runtime.view.refresh()
-      input.learn()
+      input.learn(this.#runtime.environment.monotonic())
     }
     const prepared = prepareBatch(input.bound, batch.records)
     if (prepared) await prepared
@@ -153,7 +161,8 @@ export class StreamTask implements Committed {
     for (let index = 0; index < records.length; index++) {
       const pending = this.#one(input, records[index]!, stamps[index])
       if (pending) await pending
-      if (enough() && index + 1 < records.length) return { records: records.slice(index + 1), stamps: stamps.slice(index + 1) }
+      if (enough() && index + 1 < records.length)
+        return { records: records.slice(index + 1), stamps: stamps.slice(index + 1) }
     }
     return undefined
   }
@@ -161,7 +170,8 @@ export class StreamTask implements Committed {
   /** Takes in news of the producers; fires timers if time went on. */
   async learn(): Promise<void> {
     let rose = false
-    for (const input of this.inputs) rose = input.learn() || rose
+    const now = this.#runtime.environment.monotonic()
+    for (const input of this.inputs) rose = input.learn(now) || rose
     if (rose || this.#clock.behind) await this.#advance()
   }
 
@@ -169,7 +179,7 @@ export class StreamTask implements Committed {
   #one(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): Promise<void> | undefined {
     this.dirty = true
     this.uncommitted++
-    if (stamp !== undefined && stamp.sequence > 0 && this.#seen(input, raw, stamp)) {
+    if (stamp !== undefined && stamp.sequence > 0 && input.isRepeat(raw, stamp, this.#name.id, this.counts)) {
       input.position = raw.position
       return undefined
     }
@@ -178,13 +188,13 @@ export class StreamTask implements Committed {
     const attempt = (): Promise<void> | undefined => {
       if (record === undefined) {
         this.#context.begin(null, undefined) // what a failure undoes must not be the work of the record before
-        record = this.#decode(input, raw, stamp)
+        record = input.decode(raw, stamp)
       }
       const { eventTime } = record
       this.#context.begin(raw.key, record)
       const result = this.#logic.process(record, this.#context)
       if (result === undefined) return undefined
-      if (isPromise(result)) return result.then(outputs => this.outputs.collect(outputs, eventTime))
+      if (isPromise(result)) return Promise.resolve(result).then(outputs => this.outputs.collect(outputs, eventTime))
       return this.outputs.collect(result, eventTime)
     }
     const settle = (): Promise<void> | undefined => this.#settle(input, raw, stamp, record)
@@ -198,47 +208,21 @@ export class StreamTask implements Committed {
     return settle()
   }
 
-  #decode(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
-    const { bound, partition, tracker } = input
-    const key = decodePart(bound, 'key', raw.key)
-    const value = decodePart(bound, 'value', raw.value)
-    const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
-    const late = eventTime < tracker.watermark || stamp?.late === true
-    return { topic: bound.topic.name, partition, position: raw.position, key, value, headers: raw.headers, eventTime, late }
-  }
-
-  /** Step 4: a repeat is dropped and acknowledged with the next commit; a hole on an ordered log is a loss, and told. */
-  #seen(input: PartitionInput, raw: RawRecord, stamp: Stamp): boolean {
-    const { tracker, bound, partition } = input
-    const verdict = tracker.judge(stamp)
-    if (verdict === 'new') return false
-    const place = { task: this.#name.id, topic: bound.topic.name, partition }
-    if (verdict === 'duplicate') {
-      this.counts.duplicates++
-      diagnose('record-duplicate', { ...place, position: raw.position })
-      return true
-    }
-    // Where order is not kept, the missing ones may still come: the tracker waits for them.
-    if (bound.adapter.capabilities.order === 'none') return false
-    const from = tracker.expected(stamp.producer)
-    tracker.skipTo(stamp.producer, stamp.sequence - 1)
-    // A reader that starts behind the start of a producer has missed nothing.
-    if (from > 1 && !bound.adapter.capabilities.lossy.compaction) {
-      this.counts.lost += stamp.sequence - from
-      const producer = Buffer.from(stamp.producer, 'latin1').toString('hex')
-      diagnose('records-lost', { ...place, producer, from, to: stamp.sequence - 1 })
-    }
-    return false
-  }
-
   /** The record is done: its position, its sequence, its time. */
-  #settle(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined, record: StreamRecord | undefined): Promise<void> | undefined {
+  #settle(
+    input: PartitionInput,
+    raw: RawRecord,
+    stamp: Stamp | undefined,
+    record: StreamRecord | undefined
+  ): Promise<void> | undefined {
     if (record) {
       this.counts.processed++
       if (record.late) this.#late(record, input.tracker.watermark)
     }
     input.position = raw.position
-    const rose = stamp ? input.tracker.processed(stamp) : record !== undefined && input.tracker.processedForeign(record.eventTime)
+    const rose = stamp
+      ? input.tracker.processed(stamp)
+      : record !== undefined && input.tracker.processedForeign(record.eventTime)
     return rose || this.#clock.behind ? this.#advance() : undefined
   }
 
@@ -264,7 +248,14 @@ export class StreamTask implements Committed {
       this.outputs.rollback(mark)
     }
     undo()
-    const attempts = { task: this.#name.id, policy: this.#policy, environment, signal: this.#signal, place, record: raw }
+    const attempts = {
+      task: this.#name.id,
+      policy: this.#policy,
+      environment,
+      signal: this.#signal,
+      place,
+      record: raw
+    }
     const gaveUp = await tryAgain(attempts, error, async () => {
       try {
         await attempt()
@@ -296,4 +287,3 @@ export class StreamTask implements Committed {
     return this.#clock.advance(watermark)
   }
 }
-

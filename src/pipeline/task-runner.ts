@@ -8,8 +8,8 @@ import type { OutputVitals, VitalsState } from '../watermark/index.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
+import { policyOf, type Logic } from './logic.ts'
 import type { PartitionInput } from './input.ts'
-import type { Logic } from './logic.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { StreamTask } from './stream-task.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
@@ -47,6 +47,9 @@ export class TaskRunner {
   #committer: Committer | undefined
   #producer: ProducerId
   #releasing = false
+  /** This life has committed something. */
+  #gotOn = false
+  #turn = 0
 
   constructor(runtime: StageRuntime<ProcessorStage | SinkStage>, name: TaskName, logic: Logic, control: ReaderControl) {
     this.#runtime = runtime
@@ -92,20 +95,29 @@ export class TaskRunner {
         await this.#live()
       } catch (error) {
         if (this.#abort.signal.aborted) break
-        if (isFatal(error)) throw error
+        // A life that got something done, or went well for a while, starts the count anew.
+        if (this.#gotOn || environment.monotonic() - started > 30_000) attempt = 1
+        if (isFatal(error) || this.#givesUp(error, attempt)) throw error
         if (!(error instanceof FencedSignal)) diagnose('task-restarted', { task: this.#name.id, error })
-        // A life that went well for a while starts the count anew.
-        if (environment.monotonic() - started > 30_000) attempt = 1
-        await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#abort.signal).catch(() => {})
+        await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#abort.signal).catch(
+          () => {}
+        )
       }
     }
     diagnose('task-released', { task: this.#name.id, reason: this.#abort.signal.aborted ? 'lost' : 'released' })
+  }
+
+  /** A sink that cannot write: there is no one record to park, so it goes on trying unless its policy is to stop. */
+  #givesUp(error: unknown, attempt: number): boolean {
+    const { retries, then } = policyOf(this.#runtime.stage.failure)
+    return hasCode(error, 'handler') && then === 'stop' && attempt > retries
   }
 
   async #live(): Promise<void> {
     const runtime = this.#runtime
     if (runtime.store.outputs === 'before') this.#producer = mortalProducer(runtime.environment)
     const task = new StreamTask(runtime, this.#name, this.#partition, this.#producer, this.#logic, this.#abort.signal)
+    this.#gotOn = false
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await committer.acquire()
@@ -140,7 +152,7 @@ export class TaskRunner {
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
     while (!this.#releasing) {
       await task.learn()
-      const input = task.inputs.find(candidate => candidate.queued)
+      const input = this.#nextInput(task.inputs)
       const batch = input?.take()
       if (input && batch) {
         let records = 0
@@ -163,11 +175,14 @@ export class TaskRunner {
           this.#tell(task)
           this.#control.finished()
         }
-        await this.#wake.wait(task.dirty ? Math.max(0, committedAt + settings.commitInterval - environment.monotonic()) : undefined)
+        await this.#wake.wait(
+          task.dirty ? Math.max(0, committedAt + settings.commitInterval - environment.monotonic()) : undefined
+        )
       }
     }
     if (this.#abort.signal.aborted) return
     await committer.drain(task.dirty)
+    this.#control.processed(task.positions())
     this.#tell(task)
     // The identity was of this life only: the next one has its own, and nobody must wait for this one.
     const mortal = this.#runtime.store.outputs === 'before'
@@ -177,8 +192,20 @@ export class TaskRunner {
   async #commit(task: StreamTask, committer: Committer): Promise<void> {
     const positions = task.positions()
     await committer.commit(task.uncommitted)
+    this.#gotOn = true
     this.#control.processed(positions)
     this.#tell(task)
+  }
+
+  /** The one that is furthest behind in time, in turn where that is not known: a backlog must not starve the others. */
+  #nextInput(inputs: readonly PartitionInput[]): PartitionInput | undefined {
+    let next: PartitionInput | undefined
+    for (let step = 1; step <= inputs.length; step++) {
+      const input = inputs[(this.#turn + step) % inputs.length]!
+      if (input.queued && (!next || input.tracker.watermark < next.tracker.watermark)) next = input
+    }
+    if (next) this.#turn = inputs.indexOf(next)
+    return next
   }
 
   /** Back-pressure by bytes, per partition. */
@@ -204,15 +231,31 @@ export class TaskRunner {
 
   #report(task: StreamTask, state: VitalsState): VitalsReport {
     const outputs = new Map<string, OutputVitals>()
-    const watermark = this.finished || state === 'left' ? Infinity : state === 'joining' ? -Infinity : Math.min(task.watermark, task.outputs.watermark)
+    const watermark =
+      this.finished || state === 'left'
+        ? Infinity
+        : state === 'joining'
+          ? -Infinity
+          : Math.min(task.watermark, task.outputs.watermark)
     const sequences = task.outputs.sequences()
     for (const { topic } of this.#runtime.to) {
-      const last = new Map(Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence]))
+      const last = new Map(
+        Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence])
+      )
       outputs.set(topic.name, { watermark, last })
     }
     const durable = this.#runtime.store.outputs !== 'before'
     const commit = this.#committer?.commitNumber ?? 0
-    return { producer: this.#producer, task: this.#name.id, durable, state, watermark: task.watermark, outputs, counts: { ...task.counts }, commit }
+    return {
+      producer: this.#producer,
+      task: this.#name.id,
+      durable,
+      state,
+      watermark: task.watermark,
+      outputs,
+      counts: { ...task.counts },
+      commit
+    }
   }
 }
 

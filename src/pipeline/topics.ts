@@ -29,19 +29,43 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
   const adapter = resolver.adapterOf(topic.name)
   const { name, partitions } = topic
   if (partitions !== undefined) await ensureTopic(adapter, environment, { topic: name, partitions })
-  const found = await administrate(adapter, environment, `describing topic '${name}'`, admin => admin.describeTopic(name))
+  const found = await administrate(adapter, environment, `describing topic '${name}'`, admin =>
+    admin.describeTopic(name)
+  )
   if (!found)
-    throw new StreamError('unknown-topic', `topic '${name}' is not on ${adapter.location}: create it with client.admin.create(topic, { partitions: 4 }), or give its definition \`partitions\` to have it created`)
+    throw new StreamError(
+      'unknown-topic',
+      `topic '${name}' is not on ${adapter.location}: create it with client.admin.create(topic, { partitions: 4 }), or give its definition \`partitions\` to have it created`
+    )
   if (found.partitions === undefined)
-    throw new StreamError('bad-config', `topic '${name}' on ${adapter.location} carries no partition count: create it with client.admin.create(topic, { partitions: 4 })`)
+    throw new StreamError(
+      'bad-config',
+      `topic '${name}' on ${adapter.location} carries no partition count: create it with client.admin.create(topic, { partitions: 4 })`
+    )
   if (partitions !== undefined && found.partitions !== partitions)
-    throw new StreamError('bad-config', `topic '${name}' has ${found.partitions} partitions on ${adapter.location}, its definition says ${partitions}: make them agree`)
+    throw new StreamError(
+      'bad-config',
+      `topic '${name}' has ${found.partitions} partitions on ${adapter.location}, its definition says ${partitions}: make them agree`
+    )
   return bindTopic(topic, adapter, found.partitions, registry)
 }
 
+/** The group that keeps what is parked on a queue, where a topic without a reader keeps nothing. */
+export const parkedGroup = 'parked'
+
 /** The dead-letter topic of a bound one. */
-export function ensureParked(bound: BoundTopic, environment: Environment): Promise<void> {
-  return ensureTopic(bound.adapter, environment, { topic: parkedTopic(bound.topic.name), partitions: bound.partitions })
+export async function ensureParked({ adapter, topic, partitions }: BoundTopic, environment: Environment): Promise<void> {
+  const parked = parkedTopic(topic.name)
+  await ensureTopic(adapter, environment, { topic: parked, partitions })
+  await ensureGroup(adapter, environment, parkedGroup, parked)
+}
+
+/** On a queue: from now on what is written to the topic is kept for the group. A log keeps it anyway. */
+export async function ensureGroup(adapter: AnyAdapter, environment: Environment, group: string, topic: string): Promise<void> {
+  if (adapter.capabilities.positions === 'log') return
+  await administrate(adapter, environment, `preparing group '${group}' of topic '${topic}'`, async admin => {
+    await admin.ensureGroup?.(group, topic)
+  })
 }
 
 async function administrate<Result>(

@@ -3,7 +3,7 @@ import { diagnose } from '../core/diagnostics.ts'
 import type { Environment, Timer } from '../core/environment.ts'
 import { noHeaders, type OutgoingRecord } from '../core/record.ts'
 import type { AnyAdapter, ProducerDriver } from '../spec/index.ts'
-import { encodeVitals, vitalsTopic, type Vitals } from '../watermark/index.ts'
+import { encodeQuestion, encodeRepeated, encodeReports, encodeVitals, vitalsTopic, type HeardVitals, type Vitals } from '../watermark/index.ts'
 
 type Report = Omit<Vitals, 'beat'>
 
@@ -18,6 +18,8 @@ export class VitalsPublisher {
   /** The newest report of each producer: bounded by the number of tasks. */
   readonly #reports = new Map<string, Report>()
   readonly #dirty = new Set<string>()
+  /** Said once more, then forgotten. */
+  readonly #leaving = new Set<string>()
   #driver: Promise<ProducerDriver> | undefined
   #timer: Timer | undefined
   #sending: Promise<void> | undefined
@@ -36,9 +38,20 @@ export class VitalsPublisher {
     if (reports.length === 0) return
     const doing = 'announcing tasks on the vitals topic'
     await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, async () => {
-      const results = await (await this.#open()).send(reports.map(report => this.#record(report)))
+      const results = await (await this.#open()).send(this.#records(reports))
       for (const result of results) if (!result.ok) throw result.error
     })
+  }
+
+  /** On a queue: asks the others for what was said before we came. Rejects when that cannot be asked. */
+  async ask(by: string): Promise<void> {
+    const doing = 'asking on the vitals topic who is there'
+    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, () => this.#say([encodeQuestion(by)]))
+  }
+
+  /** On a queue: passes on what others have said, for somebody who has asked. */
+  async repeat(heard: readonly HeardVitals[]): Promise<void> {
+    if (heard.length > 0 && !this.#closed) await this.#say(encodeRepeated(heard))
   }
 
   /** Kept as the newest; sent at once after a silence, else with the next beat. */
@@ -46,16 +59,19 @@ export class VitalsPublisher {
     if (this.#closed) return
     this.#reports.set(report.producer, report)
     this.#dirty.add(report.producer)
-    const urgent = report.state === 'closing' || report.state === 'left' || this.#environment.monotonic() - this.#sentAt >= this.#interval
+    this.#leaving.delete(report.producer) // it is ours again
+    const urgent =
+      report.state === 'closing' ||
+      report.state === 'left' ||
+      this.#environment.monotonic() - this.#sentAt >= this.#interval
     if (urgent) this.#schedule(0)
     else if (!this.#timer) this.#schedule(this.#interval)
   }
 
-  /** This producer is not ours any more: say nothing more of it, but that it has left. */
+  /** This producer is not ours any more: what was reported last is still said, and nothing more. */
   forget(producer: string): void {
-    if (this.#reports.get(producer)?.state === 'left') return
-    this.#reports.delete(producer)
-    this.#dirty.delete(producer)
+    if (this.#dirty.has(producer)) this.#leaving.add(producer)
+    else this.#reports.delete(producer)
   }
 
   /** Tries to send what is new, for at most `timeout` ms. */
@@ -89,27 +105,26 @@ export class VitalsPublisher {
   }
 
   async #send(producers: readonly string[]): Promise<void> {
-    const records = producers.flatMap(producer => {
-      const report = this.#reports.get(producer)
-      return report ? [this.#record(report)] : []
-    })
+    const records = this.#records(producers.flatMap(producer => this.#reports.get(producer) ?? []))
     this.#dirty.clear()
     if (records.length === 0) return
     this.#sentAt = this.#environment.monotonic()
     try {
       const results = await (await this.#open()).send(records)
       for (const result of results) if (!result.ok) throw result.error
-      this.#dropLeft(producers)
+      this.#dropLeaving()
     } catch (error) {
       for (const producer of producers) if (this.#reports.has(producer)) this.#dirty.add(producer)
       diagnose('vitals-lost', { topic: vitalsTopic, error })
     }
   }
 
-  /** The last word is said once. */
-  #dropLeft(producers: readonly string[]): void {
-    for (const producer of producers)
-      if (this.#reports.get(producer)?.state === 'left' && !this.#dirty.has(producer)) this.#reports.delete(producer)
+  #dropLeaving(): void {
+    for (const producer of this.#leaving) {
+      if (this.#dirty.has(producer)) continue
+      this.#reports.delete(producer)
+      this.#leaving.delete(producer)
+    }
   }
 
   #open(): Promise<ProducerDriver> {
@@ -120,12 +135,24 @@ export class VitalsPublisher {
     return this.#driver
   }
 
-  #record(report: Report): OutgoingRecord {
+  async #say(values: readonly Buffer[]): Promise<void> {
+    const results = await (await this.#open()).send(values.map(value => this.#record(null, value)))
+    for (const result of results) if (!result.ok) throw result.error
+  }
+
+  /** A record per producer, which a log compacts; together where there is no compaction. */
+  #records(reports: readonly Report[]): OutgoingRecord[] {
+    const vitals = reports.map(report => ({ ...report, beat: ++this.#beat }))
+    if (this.#adapter.capabilities.positions === 'none') return encodeReports(vitals).map(value => this.#record(null, value))
+    return vitals.map(report => this.#record(Buffer.from(report.producer, 'latin1'), encodeVitals(report)))
+  }
+
+  #record(key: Buffer | null, value: Buffer): OutgoingRecord {
     return {
       topic: vitalsTopic,
       partition: 0,
-      key: Buffer.from(report.producer, 'latin1'),
-      value: encodeVitals({ ...report, beat: ++this.#beat }),
+      key,
+      value,
       headers: noHeaders,
       stamp: undefined,
       timestamp: this.#environment.now()

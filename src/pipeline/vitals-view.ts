@@ -1,10 +1,13 @@
 import { hasCode, withRetry } from '../broker/index.ts'
-import { sleep, type Environment } from '../core/environment.ts'
+import { sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
-import { decodeVitals, TopicMembership, vitalsTopic, type Vitals } from '../watermark/index.ts'
+import { decodeVitalsMessage, silence, TopicMembership, vitalsTopic, type Vitals, type VitalsMessage } from '../watermark/index.ts'
+import type { VitalsPublisher } from './vitals-publisher.ts'
 
-/** How long a plain producer may be silent before its hold on the watermark is lifted, ms. */
-const lease = 30_000
+/** On a queue: how long those who were here before have for telling us what they know, ms. */
+const settling = 1_000
+/** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
+const politeness = 150
 
 /** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
 function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
@@ -30,18 +33,35 @@ export class VitalsView {
   #refreshers: { resolve: () => void; reject: (error: unknown) => void; rounds: number }[] = []
   #interrupt: AbortController | undefined
   #failure: unknown
+  /** Of a queue, which has no past: who we are when we ask, when each task was last heard, and an answer that is due. */
+  readonly #queue: boolean
+  readonly #name: string
+  readonly #publisher: VitalsPublisher | undefined
+  readonly #heard = new Map<string, number>()
+  readonly #repeated = new Set<string>()
+  #answer: Timer | undefined
+  #openedAt = 0
 
-  constructor(adapter: AnyAdapter, environment: Environment) {
+  /** @param publisher on a queue: to ask by, and to answer */
+  constructor(adapter: AnyAdapter, environment: Environment, publisher?: VitalsPublisher) {
     this.#adapter = adapter
     this.#environment = environment
+    this.#publisher = publisher
+    this.#queue = adapter.capabilities.positions === 'none'
+    this.#name = uuidv7(environment)
   }
 
-  /** Reads to the end, then goes on in the background. */
+  /** Reads to the end, then goes on in the background. On a queue it asks those who were here before. */
   async open(): Promise<void> {
     this.#loop = this.#run().catch(error => {
       this.#failure = error
       for (const { reject } of this.#refreshers.splice(0)) reject(error)
     })
+    await this.refresh()
+    this.#openedAt = this.#environment.monotonic()
+    if (!this.#queue || !this.#publisher) return
+    await this.#publisher.ask(this.#name)
+    await sleep(this.#environment, settling, this.#abort.signal).catch(() => {}) // closed already
     await this.refresh()
   }
 
@@ -49,7 +69,7 @@ export class VitalsView {
     let membership = this.#topics.get(name)
     if (!membership) {
       this.#topics.set(name, (membership = new TopicMembership()))
-      for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#environment.monotonic())
+      for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#heardAt(vitals))
       // The view is complete by the time anyone may ask.
       membership.markComplete()
     }
@@ -74,6 +94,7 @@ export class VitalsView {
   async close(): Promise<void> {
     this.#abort.abort()
     this.#interrupt?.abort()
+    this.#answer?.cancel()
     await this.#loop
     await this.#reader?.close().catch(() => {})
     for (const { resolve } of this.#refreshers.splice(0)) resolve()
@@ -100,7 +121,13 @@ export class VitalsView {
   #openReader(signal: AbortSignal): Promise<PartitionReader> {
     const adapter = this.#adapter
     return withRetry({ adapter, environment: this.#environment, doing: `opening '${vitalsTopic}'`, signal }, () =>
-      adapter.partitionReader!({ topic: vitalsTopic, partition: 0, from: 'earliest', readCommitted: false, maxBytes: 1024 * 1024 })
+      adapter.partitionReader!({
+        topic: vitalsTopic,
+        partition: 0,
+        from: 'earliest',
+        readCommitted: false,
+        maxBytes: 1024 * 1024
+      })
     )
   }
 
@@ -111,7 +138,12 @@ export class VitalsView {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
       for (const record of records) if (record.value) this.#report(record.value)
       let news = records.length > 0
-      for (const membership of this.#topics.values()) news = membership.liftSilent(this.#environment.monotonic() - lease) || news
+      const before = this.#environment.monotonic() - silence
+      for (const membership of this.#topics.values()) {
+        news = membership.liftSilent(before) || news
+        // Who lived would have been heard by now.
+        if (this.#queue && this.#openedAt < before) news = membership.liftStrangers() || news
+      }
       if (atEnd) this.#atEnd()
       if (news) for (const listener of this.#listeners) listener()
     } finally {
@@ -120,15 +152,44 @@ export class VitalsView {
   }
 
   #report(value: Uint8Array): void {
-    let vitals: Vitals
+    let message: VitalsMessage
     try {
-      vitals = decodeVitals(value)
+      message = decodeVitalsMessage(value)
     } catch {
       return // of a newer release, or not ours: it holds nobody
     }
-    this.tasks.set(vitals.task, newest(this.tasks.get(vitals.task), vitals))
+    if (message.kind === 'question') return this.#asked(message.by)
     const now = this.#environment.monotonic()
-    for (const topic of vitals.outputs.keys()) this.topic(topic).report(vitals, topic, now)
+    for (const { vitals, age } of message.reports) {
+      const known = this.tasks.get(vitals.task)
+      // What others pass on fills gaps, and overrides nothing: it may be older than what we have heard since.
+      if (!message.repeated || !known) this.tasks.set(vitals.task, newest(known, vitals))
+      if (message.repeated) this.#repeated.add(vitals.task)
+      if (this.#queue) this.#heard.set(vitals.task, Math.max(now - age, this.#heard.get(vitals.task) ?? -Infinity))
+      for (const topic of vitals.outputs.keys()) this.topic(topic).report(vitals, topic, now - age)
+    }
+  }
+
+  #asked(by: string): void {
+    if (!this.#queue || by === this.#name) return
+    this.#repeated.clear()
+    this.#answer?.cancel()
+    this.#answer = this.#environment.timer(this.#environment.random() * politeness, () => this.#tell(), true)
+  }
+
+  /** What nobody has told the newcomer yet: of tasks always, of plain producers while they live. */
+  #tell(): void {
+    const now = this.#environment.monotonic()
+    const heard = [...this.tasks.values()].flatMap(vitals => {
+      const age = now - this.#heardAt(vitals)
+      const gone = !vitals.durable && (vitals.state === 'left' || age > silence)
+      return gone || this.#repeated.has(vitals.task) ? [] : [{ vitals, age }]
+    })
+    this.#publisher?.repeat(heard).catch(() => {}) // the next beats tell most of it
+  }
+
+  #heardAt({ task }: Vitals): number {
+    return this.#heard.get(task) ?? this.#environment.monotonic()
   }
 
   #atEnd(): void {

@@ -1,7 +1,7 @@
 import type { Capabilities } from '../core/capabilities.ts'
 import type { Environment } from '../core/environment.ts'
 import type { ErrorCode } from '../core/errors.ts'
-import type { Position } from '../core/record.ts'
+import type { OutgoingRecord, Position } from '../core/record.ts'
 import type { AdminDriver } from './admin.ts'
 import type { LogReader, LogReaderOptions, PartitionReader, PartitionReaderOptions } from './log-reader.ts'
 import type { ProducerDriver } from './producer.ts'
@@ -36,13 +36,21 @@ export interface Adapter<Caps extends Capabilities = Capabilities, Native = unkn
   producer(): Promise<ProducerDriver>
   /** Members of a group share the partitions of the topics. Only with `positions: 'log'` and `groups`. */
   logReader?(options: LogReaderOptions): Promise<LogReader>
-  /** One partition, no group, from a position. Only with `positions: 'log'`. */
+  /**
+   * One partition, no group, from a position. With `positions: 'none'` it is optional, for this reader alone, and begins with
+   * what is written after the call.
+   */
   partitionReader?(options: PartitionReaderOptions): Promise<PartitionReader>
   /** Only with `positions: 'none'`. */
   queueSubscription?(options: QueueSubscriptionOptions): Promise<QueueSubscription>
   /** Only with `transactions`. */
   transactions?(): TransactionDriver
 
+  /**
+   * Throws `bad-record` or `too-large` for a record that the backend would refuse whatever its size, such as a header that is
+   * too long: asked before a record is committed, because what is committed must be written. Absent: `maxRecord` says it all.
+   */
+  check?(record: OutgoingRecord): void
   /** Negative when `left` is before `right` in one partition. Only for positions of one topic generation. */
   comparePositions(left: Position, right: Position): number
   /** The code of anything that a driver of this adapter threw, and whether the same call may succeed later. */

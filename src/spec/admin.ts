@@ -43,5 +43,10 @@ export interface AdminDriver {
    * backend cannot tell (Pub/Sub).
    */
   behind?(topic: string, positions: readonly (Position | undefined)[]): Promise<readonly PartitionBacklog[]>
+  /**
+   * Queues only: what is written to the topic from now on is kept for the group, whether or not anyone reads. Nothing happens
+   * when that is so already. Rejects with `unknown-topic`.
+   */
+  ensureGroup?(group: string, topic: string): Promise<void>
   close(): Promise<void>
 }

@@ -92,7 +92,8 @@ export interface PartitionReader {
   /**
    * `atEnd` is true when everything that was *written* before the call has now been delivered or is known to be aborted:
    * with a transaction still open ahead it is false, so that a changelog read to its end has no record missing. An empty
-   * array after `wait`.
+   * array after `wait`. A queue can only find out by a round trip: it does when `wait` is 0, and then takes its time; with a
+   * longer wait `atEnd` stays false.
    */
   receive(options: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }>
   close(): Promise<void>

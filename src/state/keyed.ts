@@ -127,7 +127,10 @@ export class TaskState {
       // Made when it is first asked for: many handlers look at no state for most records.
       if (this.#key === null) this.#key = stateKey(this.#raw)
       if (this.#key !== null) return this.#key
-      throw new StreamError('handler', `state '${name}' was used for a record without a key: give the topic a key codec and send keyed records`)
+      throw new StreamError(
+        'handler',
+        `state '${name}' was used for a record without a key: give the topic a key codec and send keyed records`
+      )
     }
     return {
       name,
@@ -157,7 +160,11 @@ function encodeValue({ name, codec }: Slot, value: unknown): Uint8Array {
     return codec.encode(value)
   } catch (error) {
     const cause = asStreamError(error, 'bad-record', 'it does not encode')
-    throw new StreamError(cause.code, `state '${name}' holds a value that ${codec.name} does not take: ${cause.message}`, { cause: error })
+    throw new StreamError(
+      cause.code,
+      `state '${name}' holds a value that ${codec.name} does not take: ${cause.message}`,
+      { cause: error }
+    )
   }
 }
 

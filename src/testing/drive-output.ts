@@ -69,7 +69,8 @@ export class TopicContents {
     return (found?.partitions ?? []).flatMap((log, partition) => {
       const records: { partition: number; record: RawRecord }[] = []
       while (log.start + records.length < log.end)
-        for (const record of log.slice(log.start + records.length, Infinity, true).records) records.push({ partition, record })
+        for (const record of log.slice(log.start + records.length, Infinity, true).records)
+          records.push({ partition, record })
       return records
     })
   }

@@ -2,7 +2,16 @@ import { StreamError } from '../core/errors.ts'
 import type { StreamRecord } from '../core/record.ts'
 import type { SchemaRegistry } from '../core/registry.ts'
 import type { AnyTopic } from '../core/topic.ts'
-import { ensureTopic, openStore, pipeline, VitalsView, type ClientStore, type Pipeline, type RunOptions, type Stage } from '../pipeline/index.ts'
+import {
+  ensureTopic,
+  openStore,
+  pipeline,
+  VitalsView,
+  type ClientStore,
+  type Pipeline,
+  type RunOptions,
+  type Stage
+} from '../pipeline/index.ts'
 import { memory, MemoryBroker, type MemoryAdapter } from '../adapters/memory/index.ts'
 import { feedOf, type DriveItem } from './drive-input.ts'
 import { TopicContents, type ParkedRecord } from './drive-output.ts'
@@ -46,10 +55,16 @@ export interface Driven {
  */
 export async function drive(app: Pipeline, options: DriveOptions = {}): Promise<Driven> {
   const { inputs = {}, commitIn = 'store', registry, timeout = 20_000, seed, now, ...run } = options
-  const environment = new SimulatedEnvironment({ ...(seed !== undefined && { seed }), ...(now !== undefined && { now }) })
+  const environment = new SimulatedEnvironment({
+    ...(seed !== undefined && { seed }),
+    ...(now !== undefined && { now })
+  })
   const driver = new Driver(app, inputs, commitIn, registry, environment, { ...run, handleSignals: false })
   const limit = Promise.withResolvers<never>()
-  const timer = setTimeout(() => limit.reject(new StreamError('timeout', `the pipeline '${app.name}' did not end within ${timeout} ms`)), timeout)
+  const timer = setTimeout(
+    () => limit.reject(new StreamError('timeout', `the pipeline '${app.name}' did not end within ${timeout} ms`)),
+    timeout
+  )
   try {
     return await environment.run(Promise.race([driver.drive(), limit.promise]))
   } finally {
@@ -95,7 +110,8 @@ class Driver {
     this.#environment = environment
     this.#options = options
     this.#adapter = memory({ broker: this.#broker, client: 'drive' })
-    for (const stage of app.stages) for (const topic of [...stage.from, ...stage.to]) this.#topics.set(topic.name, topic)
+    for (const stage of app.stages)
+      for (const topic of [...stage.from, ...stage.to]) this.#topics.set(topic.name, topic)
   }
 
   async drive(): Promise<Driven> {
@@ -119,17 +135,33 @@ class Driver {
     const { stages } = this.#app
     const read = new Set(stages.flatMap(stage => stage.from.map(topic => topic.name)))
     for (const topic of Object.keys(this.#inputs))
-      if (!read.has(topic)) throw new StreamError('bad-config', `drive: no stage of '${this.#app.name}' reads the topic '${topic}'; they read ${[...read].join(', ')}`)
+      if (!read.has(topic))
+        throw new StreamError(
+          'bad-config',
+          `drive: no stage of '${this.#app.name}' reads the topic '${topic}'; they read ${[...read].join(', ')}`
+        )
     const written = new Set(stages.flatMap(stage => stage.to.map(topic => topic.name)))
     const fed = [...read].filter(topic => Object.hasOwn(this.#inputs, topic) || !written.has(topic))
     return fed.map((topic, index) =>
-      feedOf(`input-${index}`, this.#topics.get(topic)!, this.#inputs[topic] ?? [], this.#environment, entries => (this.#deaths = this.#deaths.then(() => this.#crash(topic, entries))))
+      feedOf(
+        `input-${index}`,
+        this.#topics.get(topic)!,
+        this.#inputs[topic] ?? [],
+        this.#environment,
+        entries => (this.#deaths = this.#deaths.then(() => this.#crash(topic, entries)))
+      )
     )
   }
 
   async #startFeed(feeds: readonly Stage[]): Promise<void> {
     const store = await openStore('memory:', new Map())
-    this.#feed = new Worker({ name: 'feed', broker: this.#broker, store, environment: this.#environment, registry: this.#registry })
+    this.#feed = new Worker({
+      name: 'feed',
+      broker: this.#broker,
+      store,
+      environment: this.#environment,
+      registry: this.#registry
+    })
     await this.#feed.run(pipeline('tidemark-drive', feeds), { handleSignals: false, commitInterval: 1 })
   }
 
@@ -185,11 +217,31 @@ class Driver {
       if (stage.kind === 'source' || mine.size === 0) return stage
       if (stage.kind === 'processor') {
         const { options } = stage
-        return { ...stage, options: { ...options, process: (record, context) => after(() => options.process(record, context), () => see([record])) } }
+        return {
+          ...stage,
+          options: {
+            ...options,
+            process: (record, context) =>
+              after(
+                () => options.process(record, context),
+                () => see([record])
+              )
+          }
+        }
       }
       const { write } = stage.options
       if (typeof write !== 'function') return stage
-      return { ...stage, options: { ...stage.options, write: (records, context) => after(() => write(records, context), () => see(records as StreamRecord[])) } }
+      return {
+        ...stage,
+        options: {
+          ...stage.options,
+          write: (records, context) =>
+            after(
+              () => write(records, context),
+              () => see(records as StreamRecord[])
+            )
+        }
+      }
     })
   }
 
@@ -235,5 +287,5 @@ function after<Result>(call: () => Result, then: () => void): Result {
     then()
     return result
   }
-  return (result as unknown as Promise<unknown>).finally(then) as Result
+  return Promise.resolve(result).finally(then) as Result
 }

@@ -1,6 +1,14 @@
 import type { Environment, Timer } from '../core/environment.ts'
 import type { SchemaRegistry } from '../core/registry.ts'
-import { runPipeline, runSettings, type ClientStore, type Pipeline, type RunHost, type RunOptions, type Stage } from '../pipeline/index.ts'
+import {
+  runPipeline,
+  runSettings,
+  type ClientStore,
+  type Pipeline,
+  type RunHost,
+  type RunOptions,
+  type Stage
+} from '../pipeline/index.ts'
 import { memory, type MemoryAdapter, type MemoryBroker } from '../adapters/memory/index.ts'
 
 export interface WorkerParts {
@@ -45,7 +53,12 @@ export class Worker {
     const { signal, ...rest } = options
     await this.adapter.open(this.#host.environment)
     try {
-      await runPipeline(this.#host, { ...app, stages: app.stages.map(stage => this.#mortalStage(stage)) }, runSettings(rest), signal)
+      await runPipeline(
+        this.#host,
+        { ...app, stages: app.stages.map(stage => this.#mortalStage(stage)) },
+        runSettings(rest),
+        signal
+      )
     } finally {
       if (!this.#alive) await never()
     }
@@ -118,8 +131,10 @@ export class Worker {
 
   /** A dead worker's handlers are not called. */
   #mortalStage(stage: Stage): Stage {
-    const alive = <Given extends unknown[], Result>(call: (...given: Given) => Result): ((...given: Given) => Result) =>
-      (...given) => (this.#alive ? call(...given) : (never() as Result))
+    const alive =
+      <Given extends unknown[], Result>(call: (...given: Given) => Result): ((...given: Given) => Result) =>
+      (...given) =>
+        this.#alive ? call(...given) : (never() as Result)
     if (stage.kind === 'processor') {
       const { options } = stage
       const { onTimer, onWatermark } = options
@@ -129,7 +144,9 @@ export class Worker {
           ...options,
           process: alive((record, context) => options.process(record, context)),
           ...(onTimer && { onTimer: alive((timer, context) => onTimer.call(options, timer, context)) }),
-          ...(onWatermark && { onWatermark: alive((watermark, context) => onWatermark.call(options, watermark, context)) })
+          ...(onWatermark && {
+            onWatermark: alive((watermark, context) => onWatermark.call(options, watermark, context))
+          })
         }
       }
     }
@@ -146,7 +163,10 @@ type Wrap = <Given extends unknown[], Result>(call: (...given: Given) => Result)
 
 function mortalItems(items: AsyncIterable<any> | Iterable<any>, alive: Wrap): AsyncIterable<any> | Iterable<any> {
   const wrapped = <It extends AsyncIterator<any> | Iterator<any>>(iterator: It): It =>
-    ({ next: alive(() => iterator.next()), return: () => iterator.return?.() ?? { done: true, value: undefined } }) as never
+    ({
+      next: alive(() => iterator.next()),
+      return: () => iterator.return?.() ?? { done: true, value: undefined }
+    }) as never
   return Symbol.asyncIterator in items
     ? { [Symbol.asyncIterator]: () => wrapped(items[Symbol.asyncIterator]()) }
     : { [Symbol.iterator]: () => wrapped(items[Symbol.iterator]()) }

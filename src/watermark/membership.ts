@@ -14,6 +14,21 @@ export interface Member {
   readonly lifted: boolean
   /** When its last report was read, monotonic ms of the reader. */
   readonly heardAt: number
+  /** Since when its reports say the same. */
+  readonly since: number
+}
+
+/**
+ * How long silence lasts until something is concluded from it, ms: a plain producer that does not report is gone; a record
+ * that a partition has not brought will not come. The only two places where time is trusted: what comes later is late, and
+ * counted, never dropped.
+ */
+export const silence = 30_000
+
+function isSame(known: Member, watermark: number, last: ReadonlyMap<number, number>): boolean {
+  if (known.watermark !== watermark || known.last.size !== last.size) return false
+  for (const [partition, sequence] of last) if (known.last.get(partition) !== sequence) return false
+  return true
 }
 
 /** Who writes to a topic. Reports merge upwards: neither a watermark nor a sequence ever goes back. */
@@ -23,6 +38,8 @@ export class TopicMembership {
   version = 0
   /** The vitals have been read to their end at least once. */
   complete = false
+  /** Who is not known by now is gone: of plain producers that were met before and have not been heard. */
+  strangersLifted = false
 
   report(vitals: Vitals, topic: string, now: number): void {
     const output = vitals.outputs.get(topic)
@@ -38,15 +55,16 @@ export class TopicMembership {
       last,
       closed: watermark === Infinity,
       left: vitals.state === 'left' || known?.left === true,
-      lifted: false,
-      heardAt: now
+      // What is only passed on is no sign of life.
+      lifted: known !== undefined && now <= known.heardAt && known.lifted,
+      heardAt: Math.max(now, known?.heardAt ?? -Infinity),
+      since: known && isSame(known, watermark, last) ? known.since : now
     })
     this.version++
   }
 
   /**
-   * Lifts the hold of plain producers that were silent since `before`. The only place where time is trusted. True when that
-   * changed something.
+   * Lifts the hold of plain producers that were silent since `before`. True when that changed something.
    */
   liftSilent(before: number): boolean {
     const { version } = this
@@ -56,6 +74,17 @@ export class TopicMembership {
       this.version++
     }
     return this.version > version
+  }
+
+  /**
+   * The same for plain producers whose reports nobody remembers, which happens on a queue: they have ended while nobody was
+   * listening. True when that changed something.
+   */
+  liftStrangers(): boolean {
+    if (this.strangersLifted) return false
+    this.strangersLifted = true
+    this.version++
+    return true
   }
 
   /** The vitals were read to their end. */

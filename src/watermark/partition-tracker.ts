@@ -1,6 +1,12 @@
 import type { ProducerId, Stamp } from '../core/stamp.ts'
 import type { TopicMembership } from './membership.ts'
-import { fromSnapshot, ProducerProgress, toSnapshot, type ProducerSnapshot, type TimeSnapshot } from './producer-progress.ts'
+import {
+  fromSnapshot,
+  ProducerProgress,
+  toSnapshot,
+  type ProducerSnapshot,
+  type TimeSnapshot
+} from './producer-progress.ts'
 
 export interface TrackerSnapshot {
   readonly watermark: TimeSnapshot
@@ -77,9 +83,25 @@ export class PartitionTracker {
     if (this.#membership === membership && this.#membershipVersion === membership.version) return false
     this.#membership = membership
     this.#membershipVersion = membership.version
-    for (const [producer, member] of membership.members)
-      this.#progress(producer).promise(member.last.get(this.#partition) ?? 0, member.watermark)
+    for (const [producer, member] of membership.members) {
+      const progress = this.#progress(producer)
+      progress.durable ||= member.durable
+      progress.promise(member.last.get(this.#partition) ?? 0, member.watermark)
+    }
     return this.#raise()
+  }
+
+  /**
+   * The partition has been read to its end and was silent since: what a producer reported before `before` and has not come is
+   * not there. It was read by an earlier life that kept no marks, or retention has taken it. True when the watermark rose.
+   */
+  waive(before: number): boolean {
+    let freed = false
+    for (const [producer, member] of this.#membership?.members ?? []) {
+      if (member.since > before) continue
+      freed = this.#progress(producer).waive(member.last.get(this.#partition) ?? 0) || freed
+    }
+    return freed && this.#raise()
   }
 
   /** Who holds the watermark of this partition back: the producer with the lowest one. */
@@ -96,7 +118,8 @@ export class PartitionTracker {
 
   snapshot(): TrackerSnapshot {
     const producers: Record<string, ProducerSnapshot> = {}
-    for (const [id, progress] of this.#producers) producers[Buffer.from(id, 'latin1').toString('hex')] = progress.snapshot()
+    for (const [id, progress] of this.#producers)
+      producers[Buffer.from(id, 'latin1').toString('hex')] = progress.snapshot()
     return {
       watermark: toSnapshot(this.watermark),
       producers,
@@ -124,6 +147,7 @@ export class PartitionTracker {
   #counts(producer: ProducerId, progress: ProducerProgress): boolean {
     const member = this.#membership?.members.get(producer)
     if (progress.watermark === Infinity && member?.left !== false) return false
+    if (!member && !progress.durable && this.#membership?.strangersLifted) return false
     return member?.lifted !== true
   }
 

@@ -3,6 +3,8 @@ import { IntervalSet } from './intervals.ts'
 /** JSON form, part of the commit record. `-Infinity` is `null`, `+Infinity` is `'end'`. */
 export interface ProducerSnapshot {
   readonly high: number
+  /** A task: it comes back after a crash. */
+  readonly durable?: boolean
   readonly beyond?: readonly number[]
   readonly watermark: TimeSnapshot
   readonly pending?: readonly (readonly [sequence: number, watermark: TimeSnapshot])[]
@@ -24,14 +26,18 @@ export class ProducerProgress {
   /** Every sequence up to here is processed. */
   high: number
   watermark: number
+  durable: boolean
   /** Processed ones above a gap; only unordered channels fill it. */
   readonly beyond: IntervalSet
   /** Watermarks that wait for the sequences up to theirs: a staircase, each step with a higher sequence and watermark. */
   #pending: (readonly [sequence: number, watermark: number])[]
+  /** Nothing up to here is waited for any more. Says nothing of what is processed. */
+  #waived = 0
 
   constructor(snapshot: ProducerSnapshot = { high: 0, watermark: null }) {
     this.high = snapshot.high
     this.watermark = fromSnapshot(snapshot.watermark)
+    this.durable = snapshot.durable === true
     this.beyond = new IntervalSet(snapshot.beyond)
     this.#pending = (snapshot.pending ?? []).map(([sequence, time]) => [sequence, fromSnapshot(time)] as const)
   }
@@ -55,18 +61,28 @@ export class ProducerProgress {
     return this.#settle()
   }
 
+  /** Waits for nothing up to `sequence` any more: it is not there to be read. Should it come all the same, it is late. */
+  waive(sequence: number): boolean {
+    if (sequence <= this.#waived) return false
+    this.#waived = sequence
+    return this.#settle()
+  }
+
   /** Gives up on everything below `sequence`: a gap that is known to stay. */
   skipTo(sequence: number): void {
     if (sequence > this.high) this.high = sequence
-    for (let end; (end = this.beyond.takeFrom(this.high + 1)) !== undefined; ) this.high = end
+    for (let end; (end = this.beyond.takeFrom(this.high + 1)) !== undefined;) this.high = end
   }
 
   snapshot(): ProducerSnapshot {
     return {
       high: this.high,
       watermark: toSnapshot(this.watermark),
+      ...(this.durable && { durable: true }),
       ...(!this.beyond.empty && { beyond: this.beyond.toJSON() }),
-      ...(this.#pending.length > 0 && { pending: this.#pending.map(([sequence, time]) => [sequence, toSnapshot(time)] as const) })
+      ...(this.#pending.length > 0 && {
+        pending: this.#pending.map(([sequence, time]) => [sequence, toSnapshot(time)] as const)
+      })
     }
   }
 
@@ -80,13 +96,15 @@ export class ProducerProgress {
     if (at > 0 && pending[at - 1]![0] === sequence) at--
     pending.splice(at, end - at, [sequence, watermark])
     // Bounded (protocol P7): a step that is left out makes the watermark rise later, never wrongly.
-    if (pending.length > mostPending) this.#pending = pending.filter((_, index) => index % 2 === (pending.length - 1) % 2)
+    if (pending.length > mostPending)
+      this.#pending = pending.filter((_, index) => index % 2 === (pending.length - 1) % 2)
   }
 
   #settle(): boolean {
     const pending = this.#pending
+    const reached = Math.max(this.high, this.#waived)
     let kept = 0
-    while (kept < pending.length && pending[kept]![0] <= this.high) kept++
+    while (kept < pending.length && pending[kept]![0] <= reached) kept++
     if (kept === 0) return false
     const risen = pending[kept - 1]![1]
     pending.splice(0, kept)

@@ -82,7 +82,8 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
     const outputs = new Map<string, OutputVitals>()
     for (const [topic, output] of Object.entries<any>(raw.outputs ?? {})) {
       const last = new Map<number, number>()
-      for (const [partition, sequence] of Object.entries(output.last ?? {})) last.set(whole(Number(partition)), whole(sequence))
+      for (const [partition, sequence] of Object.entries(output.last ?? {}))
+        last.set(whole(Number(partition)), whole(sequence))
       outputs.set(topic, { watermark: time(output.watermark), last })
     }
     return {
@@ -97,12 +98,15 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
       beat: whole(raw.beat)
     }
   } catch (error) {
-    throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', { cause: error })
+    throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', {
+      cause: error
+    })
   }
 }
 
 function time(value: unknown): number {
-  if (value === null || value === undefined || value === 'end' || typeof value === 'number') return fromSnapshot(value ?? null)
+  if (value === null || value === undefined || value === 'end' || typeof value === 'number')
+    return fromSnapshot(value ?? null)
   throw new Error(`time ${String(value)}`)
 }
 

@@ -37,6 +37,7 @@ export const vendors: Readonly<Record<string, string>> = {
   kafkajs: 'src/adapters/kafka/',
   'pulsar-client': 'src/adapters/pulsar/',
   ws: 'src/adapters/pulsar/',
+  '@google-cloud/pubsub': 'src/adapters/pubsub/',
   avsc: 'src/schema/avro/'
 }
 

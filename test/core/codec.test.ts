@@ -5,8 +5,12 @@ import { StreamError } from '../../src/core/errors.ts'
 
 describe('text', () => {
   it('gives back every well-formed text, U+FFFD and byte order marks included', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), value => void expect(text.decode(text.encode(value))).toBe(value)), { numRuns: 500 })
-    for (const value of ['', '\uFFFD', '\uFEFFmark', 'naïve \u{1F30A}']) expect(text.decode(text.encode(value))).toBe(value)
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), value => void expect(text.decode(text.encode(value))).toBe(value)),
+      { numRuns: 500 }
+    )
+    for (const value of ['', '\uFFFD', '\uFEFFmark', 'naïve \u{1F30A}'])
+      expect(text.decode(text.encode(value))).toBe(value)
   })
 
   it.each([
@@ -32,20 +36,31 @@ describe('text', () => {
 
 describe('number', () => {
   it('gives back every double', () => {
-    fc.assert(fc.property(fc.double(), value => void expect(Object.is(number.decode(number.encode(value)), value) || Number.isNaN(value)).toBe(true)))
+    fc.assert(
+      fc.property(
+        fc.double(),
+        value => void expect(Object.is(number.decode(number.encode(value)), value) || Number.isNaN(value)).toBe(true)
+      )
+    )
     expect([...number.encode(1.5)]).toEqual([0x3f, 0xf8, 0, 0, 0, 0, 0, 0])
   })
 
   it('refuses other lengths and other types', () => {
     expect(() => number.decode(new Uint8Array(7))).toThrow('number expects 8 bytes, got 7')
-    for (const value of ['5', undefined, null, 5n, {}]) expect(() => number.encode(value as never), String(value)).toThrow('number expects a number')
+    for (const value of ['5', undefined, null, 5n, {}])
+      expect(() => number.encode(value as never), String(value)).toThrow('number expects a number')
   })
 })
 
 describe('json', () => {
   it('gives back every JSON value', () => {
     const codec = json<unknown>()
-    fc.assert(fc.property(fc.jsonValue(), value => void expect(codec.decode(codec.encode(value))).toEqual(JSON.parse(JSON.stringify(value)))))
+    fc.assert(
+      fc.property(
+        fc.jsonValue(),
+        value => void expect(codec.decode(codec.encode(value))).toEqual(JSON.parse(JSON.stringify(value)))
+      )
+    )
   })
 
   it('refuses malformed UTF-8 instead of replacing it', () => {
@@ -66,7 +81,12 @@ describe('bytes and optional', () => {
   })
 
   it('keeps binding and preparing of the inner codec', async () => {
-    const inner: Codec<string> = { ...text, name: 'inner', prepare: async () => {}, bind: async context => ({ ...text, name: `bound to ${context.topic}` }) }
+    const inner: Codec<string> = {
+      ...text,
+      name: 'inner',
+      prepare: async () => {},
+      bind: async context => ({ ...text, name: `bound to ${context.topic}` })
+    }
     const outer = optional(inner)
     expect(outer.nullable).toBe(true)
     expect(outer.prepare?.([])).toBeInstanceOf(Promise)

@@ -13,11 +13,16 @@ const table: OptionTable = {
   sasl: {
     kind: 'object',
     doc: '',
-    inside: { user: { kind: 'string', doc: '' }, password: { kind: 'string', doc: '', secret: true }, port: { kind: 'number', doc: '', secret: true } }
+    inside: {
+      user: { kind: 'string', doc: '' },
+      password: { kind: 'string', doc: '', secret: true },
+      port: { kind: 'number', doc: '', secret: true }
+    }
   },
   extra: { kind: 'object', doc: '' }
 }
-const read = (given: object, variables = {}): Record<string, unknown> => readOptions("broker 'b'", table, given, variables, 'T__B')
+const read = (given: object, variables = {}): Record<string, unknown> =>
+  readOptions("broker 'b'", table, given, variables, 'T__B')
 const failure = (call: () => unknown): StreamError => {
   try {
     call()
@@ -30,19 +35,32 @@ const failure = (call: () => unknown): StreamError => {
 
 describe('options', () => {
   it('passes what fits, and drops what is undefined', () => {
-    const given = { brokers: ['a', 'b'], clientId: 'me', timeout: 5, secure: false, mode: 'fast', sasl: { user: 'u', password: 'p' }, extra: { any: 1 } }
+    const given = {
+      brokers: ['a', 'b'],
+      clientId: 'me',
+      timeout: 5,
+      secure: false,
+      mode: 'fast',
+      sasl: { user: 'u', password: 'p' },
+      extra: { any: 1 }
+    }
     expect(read({ ...given, secure: undefined })).toEqual({ ...given, secure: undefined, ...{} })
   })
 
-  it.each(['clientID', 'constructor', 'toString', '__proto__'])('refuses the unknown option %s and names the known ones', name => {
-    const given = Object.defineProperty({}, name, { value: 'x', enumerable: true })
-    const error = failure(() => read(given))
-    expect(error.code).toBe('bad-config')
-    expect(error.message).toContain(`broker 'b': unknown option '${name}'; known are brokers, clientId`)
-  })
+  it.each(['clientID', 'constructor', 'toString', '__proto__'])(
+    'refuses the unknown option %s and names the known ones',
+    name => {
+      const given = Object.defineProperty({}, name, { value: 'x', enumerable: true })
+      const error = failure(() => read(given))
+      expect(error.code).toBe('bad-config')
+      expect(error.message).toContain(`broker 'b': unknown option '${name}'; known are brokers, clientId`)
+    }
+  )
 
   it('refuses unknown options inside, and says where', () => {
-    expect(failure(() => read({ sasl: { pasword: 'x' } })).message).toContain("broker 'b'.sasl: unknown option 'pasword'; known are user, password")
+    expect(failure(() => read({ sasl: { pasword: 'x' } })).message).toContain(
+      "broker 'b'.sasl: unknown option 'pasword'; known are user, password"
+    )
   })
 
   it.each([
@@ -60,7 +78,13 @@ describe('options', () => {
   })
 
   it('lays the environment over what is given, inner options included', () => {
-    const variables = { T__B__CLIENT_ID: 'theirs', T__B__SASL__PASSWORD: 'hush', T__B__SECURE: '1', T__B__BROKERS: 'x:1, y:2,', T__B__TIMEOUT: '250' }
+    const variables = {
+      T__B__CLIENT_ID: 'theirs',
+      T__B__SASL__PASSWORD: 'hush',
+      T__B__SECURE: '1',
+      T__B__BROKERS: 'x:1, y:2,',
+      T__B__TIMEOUT: '250'
+    }
     expect(read({ clientId: 'ours', sasl: { user: 'u' } }, variables)).toEqual({
       clientId: 'theirs',
       sasl: { user: 'u', password: 'hush' },
@@ -111,7 +135,12 @@ describe('the text form', () => {
   })
 
   it('of a boolean is true, false, 1 or 0', () => {
-    expect(['true', '1', 'false', '0'].map(given => parseText('here', { kind: 'boolean', doc: '' }, given))).toEqual([true, true, false, false])
+    expect(['true', '1', 'false', '0'].map(given => parseText('here', { kind: 'boolean', doc: '' }, given))).toEqual([
+      true,
+      true,
+      false,
+      false
+    ])
     expect(() => parseText('here', { kind: 'boolean', doc: '' }, 'yes')).toThrow('here must be a boolean')
   })
 

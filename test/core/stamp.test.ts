@@ -11,11 +11,18 @@ const sequence = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
 describe('the stamp', () => {
   it('gives back what it was given', () => {
     fc.assert(
-      fc.property(producer, sequence, time, fc.option(time, { nil: undefined }), fc.boolean(), (id, number, at, watermark, late) => {
-        const bytes = encodeStamp(id, number, at, watermark, late)
-        expect(decodeStamp(bytes)).toEqual({ producer: id, sequence: number, eventTime: at, watermark, late })
-        expect(bytes.length).toBeLessThanOrEqual(41)
-      }),
+      fc.property(
+        producer,
+        sequence,
+        time,
+        fc.option(time, { nil: undefined }),
+        fc.boolean(),
+        (id, number, at, watermark, late) => {
+          const bytes = encodeStamp(id, number, at, watermark, late)
+          expect(decodeStamp(bytes)).toEqual({ producer: id, sequence: number, eventTime: at, watermark, late })
+          expect(bytes.length).toBeLessThanOrEqual(41)
+        }
+      ),
       { numRuns: 1_000 }
     )
   })

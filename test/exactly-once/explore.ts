@@ -23,13 +23,15 @@ export function explore<State>(
     const next: [string, State][] = []
     for (const [key, state] of frontier) {
       const broken = violation(state)
-      if (broken !== undefined) return { states: parents.size, violation: broken, trace: traceOf(parents, key), goalReached }
+      if (broken !== undefined)
+        return { states: parents.size, violation: broken, trace: traceOf(parents, key), goalReached }
       goalReached ||= goal(state)
       for (const [by, successor] of successors(state)) {
         const successorKey = JSON.stringify(successor)
         if (parents.has(successorKey)) continue
         parents.set(successorKey, { from: key, by })
-        if (parents.size > limit) throw new Error(`more than ${limit} states: the model has no end, or the bound is too tight`)
+        if (parents.size > limit)
+          throw new Error(`more than ${limit} states: the model has no end, or the bound is too tight`)
         next.push([successorKey, successor])
       }
     }
@@ -38,9 +40,12 @@ export function explore<State>(
   return { states: parents.size, violation: undefined, trace: [], goalReached }
 }
 
-function traceOf(parents: ReadonlyMap<string, { readonly from: string | undefined; readonly by: string }>, key: string): string[] {
+function traceOf(
+  parents: ReadonlyMap<string, { readonly from: string | undefined; readonly by: string }>,
+  key: string
+): string[] {
   const trace: string[] = []
-  for (let at: string | undefined = key; at !== undefined; ) {
+  for (let at: string | undefined = key; at !== undefined;) {
     const parent: { readonly from: string | undefined; readonly by: string } = parents.get(at)!
     trace.unshift(parent.by)
     at = parent.from

@@ -33,13 +33,21 @@ describe('the outbox of a commit', () => {
 
   it('has room for the longest name of a topic', () => {
     const long = 'n'.repeat(249)
-    const [decoded] = decodeOutbox(encodeOutbox([{ topic: long, partition: 0, key: null, value: null, headers: noHeaders, stamp: undefined, timestamp: 0 }]))
+    const [decoded] = decodeOutbox(
+      encodeOutbox([
+        { topic: long, partition: 0, key: null, value: null, headers: noHeaders, stamp: undefined, timestamp: 0 }
+      ])
+    )
     expect(decoded!.topic).toBe(long)
   })
 
   it('cut anywhere is corrupt', () => {
     const blob = encodeOutbox(fc.sample(record, { numRuns: 5, seed: 1 }))
-    for (let end = 0; end < blob.length; end++) expect(codeOf(() => decodeOutbox(blob.subarray(0, end))), `cut at ${end}`).toBe('corrupt')
+    for (let end = 0; end < blob.length; end++)
+      expect(
+        codeOf(() => decodeOutbox(blob.subarray(0, end))),
+        `cut at ${end}`
+      ).toBe('corrupt')
     expect(codeOf(() => decodeOutbox(Buffer.concat([blob, Buffer.from([0])])))).toBe('corrupt')
   })
 
@@ -56,7 +64,12 @@ describe('the outbox of a commit', () => {
       }),
       { numRuns: 2_000 }
     )
-    fc.assert(fc.property(fc.uint8Array(), bytes => void expect([undefined, 'corrupt']).toContain(codeOf(() => decodeOutbox(bytes)))))
+    fc.assert(
+      fc.property(
+        fc.uint8Array(),
+        bytes => void expect([undefined, 'corrupt']).toContain(codeOf(() => decodeOutbox(bytes)))
+      )
+    )
   })
 })
 

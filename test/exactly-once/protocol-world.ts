@@ -3,7 +3,13 @@
  * production reducer, a network that delays, loses and hides answers, a relay that anyone may do, and a reader with the
  * production dedupe. Everything is a plain value: a successor is a new world.
  */
-import { idle, step, type ProtocolEffect, type ProtocolEvent, type ProtocolState } from '../../src/exactly-once/protocol.ts'
+import {
+  idle,
+  step,
+  type ProtocolEffect,
+  type ProtocolEvent,
+  type ProtocolState
+} from '../../src/exactly-once/protocol.ts'
 import { ProducerProgress } from '../../src/watermark/producer-progress.ts'
 
 /** One committed row: which input it covers, and whose attempt it is. */
@@ -142,12 +148,17 @@ function perform(rules: Rules, world: World, index: number, effect: ProtocolEffe
   switch (effect.do) {
     case 'recover': {
       const rows = world.rows.slice(0, worker.head!.rows)
-      const unsent = rows.flatMap((row, at) => (at + 1 > world.forgotten ? [{ sequence: at + 1, token: row.token }] : []))
+      const unsent = rows.flatMap((row, at) =>
+        at + 1 > world.forgotten ? [{ sequence: at + 1, token: row.token }] : []
+      )
       const { head: _, saw: __, ...rest } = worker
       return withWorker(world, index, {
         ...rest,
         next: rules.acknowledgeFirst ? world.acknowledged : rows.length === 0 ? 0 : rows.at(-1)!.input + 1,
-        queue: rules.store === 'renewed' ? [] : unsent.map(row => ({ ...row, sequence: rules.restamp(worker.head!.epoch, row.sequence) })),
+        queue:
+          rules.store === 'renewed'
+            ? []
+            : unsent.map(row => ({ ...row, sequence: rules.restamp(worker.head!.epoch, row.sequence) })),
         relayed: unsent.length > 0 ? unsent[0]!.sequence - 1 : rows.length
       })
     }
@@ -164,10 +175,16 @@ function perform(rules: Rules, world: World, index: number, effect: ProtocolEffe
       const applied: Worker = {
         ...rest,
         next: pending!.input + 1,
-        queue: rules.store === 'renewed' ? worker.queue : [...worker.queue, { sequence: rules.restamp(epochOf(worker), effect.commit), token }]
+        queue:
+          rules.store === 'renewed'
+            ? worker.queue
+            : [...worker.queue, { sequence: rules.restamp(epochOf(worker), effect.commit), token }]
       }
       const stored = world.rows[effect.commit - 1]?.token
-      const failure = stored === token ? undefined : `DIVERGED worker ${index} believes in ${token} as ${effect.commit}, the store has ${stored}`
+      const failure =
+        stored === token
+          ? undefined
+          : `DIVERGED worker ${index} believes in ${token} as ${effect.commit}, the store has ${stored}`
       return { ...withWorker(world, index, applied), ...(failure && { failure }) }
     }
     case 'discard':
@@ -198,7 +215,10 @@ function take(rules: Rules, world: World, append: Append): { world: World; outco
   return { world: { ...world, rows, topic, forgotten, ...(failure && { failure }) }, outcome: 'ok' }
 }
 
-const without = <Item>(items: readonly Item[], at: number): readonly Item[] => [...items.slice(0, at), ...items.slice(at + 1)]
+const without = <Item>(items: readonly Item[], at: number): readonly Item[] => [
+  ...items.slice(0, at),
+  ...items.slice(at + 1)
+]
 
 /** Everything that may happen next, with a name for the trace. */
 export function successors(rules: Rules, world: World): (readonly [name: string, world: World])[] {
@@ -224,7 +244,10 @@ function workerSteps(rules: Rules, world: World, index: number, add: (name: stri
   if (protocol.phase === 'acquiring') acquire(rules, world, index, name, add)
   if (protocol.phase === 'running' && worker.next < rules.inputs && world.tokens < rules.tokens) {
     const token = `t${world.tokens}`
-    const pending = withWorker({ ...world, tokens: world.tokens + 1 }, index, { ...worker, pending: { input: worker.next, token } })
+    const pending = withWorker({ ...world, tokens: world.tokens + 1 }, index, {
+      ...worker,
+      pending: { input: worker.next, token }
+    })
     const early: World = {
       ...pending,
       ...(rules.acknowledgeFirst && { acknowledged: Math.max(world.acknowledged, worker.next + 1) }),
@@ -236,15 +259,27 @@ function workerSteps(rules: Rules, world: World, index: number, add: (name: stri
   const [row] = worker.queue
   if (row && !rules.sendFirst && world.topic.length < rules.inputs + rules.repeats) {
     const sent = { ...world, topic: [...world.topic, `${row.sequence}:${row.token}`] }
-    add(`${name} relay ${row.token}`, withWorker(sent, index, { ...worker, queue: worker.queue.slice(1), relayed: worker.relayed + 1 }))
+    add(
+      `${name} relay ${row.token}`,
+      withWorker(sent, index, { ...worker, queue: worker.queue.slice(1), relayed: worker.relayed + 1 })
+    )
     add(`${name} relay ${row.token}, answer lost`, sent)
   }
 }
 
-function acquire(rules: Rules, world: World, index: number, name: string, add: (name: string, next: World) => void): void {
+function acquire(
+  rules: Rules,
+  world: World,
+  index: number,
+  name: string,
+  add: (name: string, next: World) => void
+): void {
   const worker = world.workers[index]!
   if (worker.head) {
-    add(`${name} recovers`, feed(rules, world, index, { type: 'acquired', epoch: worker.head.epoch, commit: worker.head.rows }))
+    add(
+      `${name} recovers`,
+      feed(rules, world, index, { type: 'acquired', epoch: worker.head.epoch, commit: worker.head.rows })
+    )
     return
   }
   if (rules.headFirst && worker.saw === undefined) {
@@ -256,12 +291,19 @@ function acquire(rules: Rules, world: World, index: number, name: string, add: (
   add(`${name} raises the epoch`, withWorker({ ...world, epoch: world.epoch + 1 }, index, { ...worker, head }))
 }
 
-function readBack(rules: Rules, world: World, index: number, name: string, add: (name: string, next: World) => void): void {
+function readBack(
+  rules: Rules,
+  world: World,
+  index: number,
+  name: string,
+  add: (name: string, next: World) => void
+): void {
   const mine = epochOf(world.workers[index]!)
   const last = world.rows.at(-1)
   const found = { commit: world.rows.length, token: last?.token }
   if (rules.store === 'kept') {
-    if (mine !== world.epoch) add(`${name} reads back: fenced`, feed(rules, world, index, { type: 'appended', outcome: 'fenced' }))
+    if (mine !== world.epoch)
+      add(`${name} reads back: fenced`, feed(rules, world, index, { type: 'appended', outcome: 'fenced' }))
     else add(`${name} reads back`, feed(rules, world, index, { type: 'read-back', epoch: mine, ...found }))
     return
   }
@@ -284,7 +326,10 @@ function networkSteps(rules: Rules, world: World, add: (name: string, next: Worl
     add(`${what}: ${taken.outcome}, hidden`, tell(taken.world, 'unknown'))
     // The answer times out; the request is still on its way. A broker settles it before a new epoch is given out.
     if (rules.store === 'renewed') return
-    const late = { ...world, network: world.network.map((other, index) => (index === at ? { ...other, awaited: false } : other)) }
+    const late = {
+      ...world,
+      network: world.network.map((other, index) => (index === at ? { ...other, awaited: false } : other))
+    }
     add(`${what}: timeout`, feed(rules, late, append.worker, { type: 'appended', outcome: 'unknown' }))
   })
 }
@@ -327,7 +372,8 @@ export function violation(rules: Rules, world: World): string | undefined {
   return undefined
 }
 
-const pendingToken = (world: World, token: string): boolean => world.workers.some(worker => worker.pending?.token === token)
+const pendingToken = (world: World, token: string): boolean =>
+  world.workers.some(worker => worker.pending?.token === token)
 
 /** All inputs are committed and all outputs are read: what must stay reachable. */
 export function complete(rules: Rules, world: World): boolean {

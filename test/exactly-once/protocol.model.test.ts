@@ -5,7 +5,13 @@ import { complete, rules, start, successors, violation, type Rules } from './pro
 
 function check(changes: Partial<Rules>): Explored {
   const world = { ...rules, ...changes }
-  return explore(start, state => successors(world, state), state => violation(world, state), state => complete(world, state), 600_000)
+  return explore(
+    start,
+    state => successors(world, state),
+    state => violation(world, state),
+    state => complete(world, state),
+    600_000
+  )
 }
 
 describe('the commit protocol, every interleaving of two workers', () => {
@@ -16,17 +22,25 @@ describe('the commit protocol, every interleaving of two workers', () => {
     ['a broker that commits outputs and changelog in one transaction', { store: 'renewed', epochs: 4 }],
     // H3, B1: the number alone fences already, the epoch makes the loser notice early.
     ['a store that compares the commit number only', { takes: (world, { commit }) => commit === world.rows.length + 1 }]
-  ])('%s: nothing lost, doubled or diverged', (_, changes) => {
-    const { violation: broken, trace, states, goalReached } = check(changes)
-    expect(broken && `${broken}\n${trace.join('\n')}`).toBeUndefined()
-    expect(goalReached).toBe(true)
-    expect(states).toBeGreaterThan(1_000)
-  }, 120_000)
+  ])(
+    '%s: nothing lost, doubled or diverged',
+    (_, changes) => {
+      const { violation: broken, trace, states, goalReached } = check(changes)
+      expect(broken && `${broken}\n${trace.join('\n')}`).toBeUndefined()
+      expect(goalReached).toBe(true)
+      expect(states).toBeGreaterThan(1_000)
+    },
+    120_000
+  )
 })
 
 /** Protocols that look right. Each must be caught: one that passes means that the model is too weak. */
 const mutants: [string, RegExp, Partial<Rules>][] = [
-  ['the new owner stamps the outbox anew', /DUPLICATE|LOST|DIVERGED/, { restamp: (epoch, sequence) => epoch * 10 + sequence }],
+  [
+    'the new owner stamps the outbox anew',
+    /DUPLICATE|LOST|DIVERGED/,
+    { restamp: (epoch, sequence) => epoch * 10 + sequence }
+  ],
   ['a blind append, the lease is trusted', /DIVERGED|HOLE|DUPLICATE/, { takes: () => true }],
   [
     'after an unclear append the next number, without reading back',
@@ -87,7 +101,11 @@ const mutants: [string, RegExp, Partial<Rules>][] = [
       takes: (world, { commit }) => commit === world.rows.length + 1
     }
   ],
-  ['the head is read before the fence, the append compares epochs only', /DIVERGED|DUPLICATE/, { headFirst: true, takes: (world, { epoch }) => epoch === world.epoch }],
+  [
+    'the head is read before the fence, the append compares epochs only',
+    /DIVERGED|DUPLICATE/,
+    { headFirst: true, takes: (world, { epoch }) => epoch === world.epoch }
+  ],
   ['the input is acknowledged before the commit', /LOST/, { acknowledgeFirst: true }],
   ['outputs are sent before the commit under its number', /DIVERGED|DUPLICATE/, { sendFirst: true }],
   ['the outbox forgets with the commit, not with the relay', /LOST/, { folds: (_, commit) => commit }],
@@ -95,17 +113,25 @@ const mutants: [string, RegExp, Partial<Rules>][] = [
 ]
 
 describe('mutants of the protocol are found', () => {
-  it.each(mutants)('%s', (_, kind, changes) => {
-    const { violation: broken, trace } = check(changes)
-    expect(broken, 'the mutant passed: the model is too weak').toMatch(kind)
-    expect(trace.length).toBeGreaterThan(1)
-  }, 20_000)
+  it.each(mutants)(
+    '%s',
+    (_, kind, changes) => {
+      const { violation: broken, trace } = check(changes)
+      expect(broken, 'the mutant passed: the model is too weak').toMatch(kind)
+      expect(trace.length).toBeGreaterThan(1)
+    },
+    20_000
+  )
 })
 
 describe('the reducer', () => {
   it('refuses what cannot happen', () => {
-    expect(() => step({ phase: 'idle' }, { type: 'commit-due', token: 'a' })).toThrow("'commit-due' cannot happen while idle")
-    expect(() => step({ phase: 'running', epoch: 1, commit: 0 }, { type: 'appended', outcome: 'ok' })).toThrow('while running')
+    expect(() => step({ phase: 'idle' }, { type: 'commit-due', token: 'a' })).toThrow(
+      "'commit-due' cannot happen while idle"
+    )
+    expect(() => step({ phase: 'running', epoch: 1, commit: 0 }, { type: 'appended', outcome: 'ok' })).toThrow(
+      'while running'
+    )
   })
 
   it('lets a release win in every phase, and asks the host to drop what is not committed', () => {

@@ -14,7 +14,11 @@ export interface ChaosOptions {
  * Runs a pipeline at several workers while faults are injected, one after the other; then lets it come to its end. Gives
  * what was done, so that a failing seed can be read.
  */
-export async function runThroughChaos(world: World, app: Pipeline, { seed, faults, workers, run }: ChaosOptions): Promise<string[]> {
+export async function runThroughChaos(
+  world: World,
+  app: Pipeline,
+  { seed, faults, workers, run }: ChaosOptions
+): Promise<string[]> {
   const chaos = new Chaos(world, app, dice(seed * 7919), run)
   for (let index = 0; index < workers; index++) chaos.startWorker()
   chaos.schedule(faults)
@@ -84,12 +88,15 @@ class Chaos {
     const { faults } = this.#world.broker
     const times = 1 + Math.floor(this.#random() * 3)
     const when = this.#random() < 0.5 ? ('before' as const) : ('after' as const)
-    const groups = this.#app.stages.filter(stage => stage.kind !== 'source').map(stage => `${this.#app.name}.${stage.name}`)
+    const groups = this.#app.stages
+      .filter(stage => stage.kind !== 'source')
+      .map(stage => `${this.#app.name}.${stage.name}`)
     const worker = this.#pick([...this.#living])
     const topic = this.#pick(this.#app.stages.flatMap(stage => stage.to.map(({ name }) => name)))
     const actions: Record<string, () => void> = {
       'send fails': () => faults.fail({ operation: 'send', when, times }),
-      'send fails in part': () => faults.fail({ operation: 'send', topic, when, times, written: Math.floor(this.#random() * 4) }),
+      'send fails in part': () =>
+        faults.fail({ operation: 'send', topic, when, times, written: Math.floor(this.#random() * 4) }),
       'send is repeated': () => faults.duplicate({ times }),
       'receive fails': () => faults.fail({ operation: 'receive', times }),
       'seek fails': () => faults.fail({ operation: 'seek', times, when }),
@@ -98,14 +105,26 @@ class Chaos {
       'reading a partition fails': () => faults.fail({ operation: 'read-partition', times }),
       'a send is slow': () => faults.delay({ operation: 'send', milliseconds: 50 + this.#random() * 3_000, times }),
       'a transaction fails': () => faults.fail({ operation: 'transaction', when, times }),
-      'a transaction stays open': () => faults.failTransaction({ effect: this.#pick(['none', 'committed', 'open-committed', 'open-aborted'] as const), times: 1 }),
+      'a transaction stays open': () =>
+        faults.failTransaction({
+          effect: this.#pick(['none', 'committed', 'open-committed', 'open-aborted'] as const),
+          times: 1
+        }),
       'a transaction is aborted': () => faults.failTransaction({ effect: 'none', outcome: 'aborted', times: 1 }),
       'starting a transactional producer fails': () => faults.fail({ operation: 'transaction-init', when, times }),
       'the store loses an append': () => (this.#storeFault = 'lose'),
       'the store hides an append': () => (this.#storeFault = 'hide'),
       'somebody takes a task over': () => (this.#storeFault = 'steal'),
       'calls are slow': () => {
-        for (const operation of ['transaction', 'transaction-init', 'read-partition', 'seek', 'commit', 'receive', 'send'] as const)
+        for (const operation of [
+          'transaction',
+          'transaction-init',
+          'read-partition',
+          'seek',
+          'commit',
+          'receive',
+          'send'
+        ] as const)
           faults.delay({ operation, milliseconds: this.#random() * 200, times: 1 + Math.floor(this.#random() * 8) })
       },
       'a worker hangs while its group goes on': () => worker && this.#hang(worker, this.#pick(groups)),

@@ -20,7 +20,13 @@ interface Balance {
 }
 
 const lateness = 50
-const deposits = topic('deposits', { key: text, value: json<Deposit>(), eventTime: deposit => deposit.at, lateness, partitions: 4 })
+const deposits = topic('deposits', {
+  key: text,
+  value: json<Deposit>(),
+  eventTime: deposit => deposit.at,
+  lateness,
+  partitions: 4
+})
 const balances = topic('balances', { key: text, value: json<Balance>(), partitions: 4 })
 const reminders = topic('reminders', { key: text, value: text, partitions: 2 })
 const copies = topic('copies', { key: text, value: json<Balance>(), partitions: 3 })
@@ -36,7 +42,12 @@ function script(split: string, seed: number): Deposit[] {
     const account = `${split}-${Math.floor(random() * 4)}`
     const next = (numbers.get(account) ?? 0) + 1
     numbers.set(account, next)
-    return { account, number: next, amount: 1 + Math.floor(random() * 100), at: start + index * 20 - Math.floor(random() * lateness) }
+    return {
+      account,
+      number: next,
+      amount: 1 + Math.floor(random() * 100),
+      at: start + index * 20 - Math.floor(random() * lateness)
+    }
   })
 }
 
@@ -50,9 +61,11 @@ function bank(world: World, seed: number, rows: Map<string, number>): Pipeline {
     splits: () => splits,
     async *run({ resume, split }) {
       const all = script(split, seed)
-      for (let at = Number(resume ?? 0); at < all.length; ) {
+      for (let at = Number(resume ?? 0); at < all.length;) {
         const size = 1 + Math.floor(random() * 6)
-        yield all.slice(at, at + size).map((deposit, index) => ({ key: deposit.account, value: deposit, cursor: at + index + 1 }))
+        yield all
+          .slice(at, at + size)
+          .map((deposit, index) => ({ key: deposit.account, value: deposit, cursor: at + index + 1 }))
         at += size
         if (random() < 0.7) await sleep(world.environment, random() * 400)
       }
@@ -76,12 +89,30 @@ function bank(world: World, seed: number, rows: Map<string, number>): Pipeline {
       const before = state.attempt.get()
       const attempt = random()
       state.attempt.set(attempt)
-      return { topic: 'balances', key, value: { number: state.count.get(), balance: state.balance.get(), attempt, before } }
+      return {
+        topic: 'balances',
+        key,
+        value: { number: state.count.get(), balance: state.balance.get(), attempt, before }
+      }
     },
     onTimer: ({ key, name }) => ({ topic: 'reminders', key, value: name })
   })
-  const copy = processor({ name: 'copy', from: balances, to: copies, *process({ key, value }) { yield { key, value } } })
-  const vault = sink({ name: 'vault', from: copies, write: records => { if (random() < 0.1) throw new Error('the vault is closed'); for (const { key, value } of records) rows.set(`${key}/${value.number}`, value.balance) } })
+  const copy = processor({
+    name: 'copy',
+    from: balances,
+    to: copies,
+    *process({ key, value }) {
+      yield { key, value }
+    }
+  })
+  const vault = sink({
+    name: 'vault',
+    from: copies,
+    write: records => {
+      if (random() < 0.1) throw new Error('the vault is closed')
+      for (const { key, value } of records) rows.set(`${key}/${value.number}`, value.balance)
+    }
+  })
   return pipeline('bank', [teller, book, copy, vault])
 }
 
@@ -131,19 +162,36 @@ describe('exactly once through any fault', () => {
 
   const stores: [string, () => Promise<World> | World, (seed: number) => Promise<World>][] = [
     ['a store in memory', () => new World(), async seed => new World({ seed, latency: 30 })],
-    ['transactions of the broker', () => new World(), async seed => new World({ seed, commitIn: 'broker', latency: 30 })],
-    ['SQLite', () => new World(), async seed => new World({ seed, store: await SqliteStore.open(':memory:'), latency: 30 })]
+    [
+      'transactions of the broker',
+      () => new World(),
+      async seed => new World({ seed, commitIn: 'broker', latency: 30 })
+    ],
+    [
+      'SQLite',
+      () => new World(),
+      async seed => new World({ seed, store: await SqliteStore.open(':memory:'), latency: 30 })
+    ]
   ]
   describe.each(stores)('%s', (_, __, open) => {
-    it.each(seeds(12))('seed %d', async seed => {
-      const world = await open(seed)
-      const rows = new Map<string, number>()
-      const done = await runThroughChaos(world, bank(world, seed, rows), { seed, faults: 25, workers: 2, run: settings })
-      try {
-        await check(world, seed, rows)
-      } catch (error) {
-        throw new Error(`after ${done.join('\n')}`, { cause: error })
-      }
-    }, 30_000)
+    it.each(seeds(12))(
+      'seed %d',
+      async seed => {
+        const world = await open(seed)
+        const rows = new Map<string, number>()
+        const done = await runThroughChaos(world, bank(world, seed, rows), {
+          seed,
+          faults: 25,
+          workers: 2,
+          run: settings
+        })
+        try {
+          await check(world, seed, rows)
+        } catch (error) {
+          throw new Error(`after ${done.join('\n')}`, { cause: error })
+        }
+      },
+      30_000
+    )
   })
 })

@@ -96,7 +96,12 @@ export class World {
 }
 
 /** A store that takes its time: what is under way may meet what others do meanwhile. */
-function slow<Target extends object>(target: Target, environment: SimulatedEnvironment, latency: number, random: () => number): Target {
+function slow<Target extends object>(
+  target: Target,
+  environment: SimulatedEnvironment,
+  latency: number,
+  random: () => number
+): Target {
   return new Proxy(target, {
     get: (_, name) => {
       const member = Reflect.get(target, name, target) as unknown

@@ -43,7 +43,9 @@ describe('keyed state', () => {
   it('is refused for a record without a key, with the way out', () => {
     const state = new TaskState(definitions)
     state.begin(null)
-    expect(() => state.handles['total']!.get()).toThrow("state 'total' was used for a record without a key: give the topic a key codec")
+    expect(() => state.handles['total']!.get()).toThrow(
+      "state 'total' was used for a record without a key: give the topic a key codec"
+    )
     expect(() => state.handles['total']!.set(1)).toThrow(StreamError)
   })
 
@@ -71,7 +73,9 @@ describe('keyed state', () => {
 
   const action = fc.record({
     key: fc.constantFrom('a', 'b', 'c'),
-    writes: fc.array(fc.tuple(fc.constantFrom('total', 'note'), fc.option(fc.integer({ min: 0, max: 9 }))), { maxLength: 4 }),
+    writes: fc.array(fc.tuple(fc.constantFrom('total', 'note'), fc.option(fc.integer({ min: 0, max: 9 }))), {
+      maxLength: 4
+    }),
     end: fc.constantFrom('keep', 'rollback', 'commit', 'crash')
   })
 

@@ -16,12 +16,14 @@ const action = fc.record({
 
 const idOf = ({ time, key, name }: TimerEntry): string => JSON.stringify([time, key, name])
 const ordered = (entries: Iterable<TimerEntry>): TimerEntry[] =>
-  [...entries].sort((left, right) => left.time - right.time || order(left.key, right.key) || order(left.name, right.name))
+  [...entries].sort(
+    (left, right) => left.time - right.time || order(left.key, right.key) || order(left.name, right.name)
+  )
 const order = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0)
 
 function drain(queue: TimerQueue, watermark: number): TimerEntry[] {
   const fired: TimerEntry[] = []
-  for (let timer; (timer = queue.due(watermark)); ) {
+  for (let timer; (timer = queue.due(watermark));) {
     fired.push(timer)
     queue.cancel(timer)
   }

@@ -78,6 +78,23 @@ export async function pulsarHarness(server: HarnessServer): Promise<Harness> {
   }
 }
 
+/** Its data is in its memory: a restart would begin with nothing, so there is none. */
+export async function pubsubHarness(server: Pick<HarnessServer, 'url' | 'stop'>): Promise<Harness> {
+  const { fromUrl, pubsub, pubsubCapabilities } = await import('../../src/adapters/pubsub/index.ts')
+  // What a killed worker had in its hands comes again after this.
+  const ackDeadline = 10_000
+  return {
+    backend: 'pubsub',
+    capabilities: pubsubCapabilities,
+    sessionTimeout: 2000,
+    pace: 2,
+    start: () => opened(pubsub({ ...fromUrl(server.url), ackDeadline })),
+    spawnWorker: workerAt(`${server.url}&ackDeadline=${ackDeadline}`),
+    unreachable: async () => opened(pubsub({ projectId: 'nowhere', emulator: `127.0.0.1:${await unusedPort()}` })),
+    stop: () => server.stop()
+  }
+}
+
 function restartOf(server: HarnessServer): Pick<Harness, 'restart'> {
   if (!server.restart) return {}
   return {

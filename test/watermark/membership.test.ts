@@ -11,22 +11,41 @@ const vitals: fc.Arbitrary<Vitals> = fc.record({
   durable: fc.boolean(),
   state: fc.constantFrom('joining', 'active', 'idle', 'closing', 'left'),
   watermark: time,
-  outputs: fc.array(
-    fc.tuple(fc.string({ maxLength: 8 }), fc.record({ watermark: time, last: fc.array(fc.tuple(fc.nat(), fc.nat())).map(pairs => new Map(pairs)) }))
-  ).map(pairs => new Map(pairs)),
-  counts: fc.record({ processed: fc.nat(), emitted: fc.nat(), parked: fc.nat(), late: fc.nat(), duplicates: fc.nat(), lost: fc.nat() }),
+  outputs: fc
+    .array(
+      fc.tuple(
+        fc.string({ maxLength: 8 }),
+        fc.record({ watermark: time, last: fc.array(fc.tuple(fc.nat(), fc.nat())).map(pairs => new Map(pairs)) })
+      )
+    )
+    .map(pairs => new Map(pairs)),
+  counts: fc.record({
+    processed: fc.nat(),
+    emitted: fc.nat(),
+    parked: fc.nat(),
+    late: fc.nat(),
+    duplicates: fc.nat(),
+    lost: fc.nat()
+  }),
   commit: fc.nat(),
   beat: fc.nat()
 })
 
 describe('vitals', () => {
   it('come back as they were', () => {
-    fc.assert(fc.property(vitals, report => void expect(decodeVitals(encodeVitals(report))).toEqual(report)), { numRuns: 500 })
+    fc.assert(
+      fc.property(vitals, report => void expect(decodeVitals(encodeVitals(report))).toEqual(report)),
+      { numRuns: 500 }
+    )
   })
 
   it('of a later release may have more fields', () => {
     const report = JSON.parse(encodeVitals(base()).toString())
-    expect(decodeVitals(Buffer.from(JSON.stringify({ ...report, health: { backlog: 5 }, counts: { ...report.counts, expired: 3 } })))).toMatchObject({ task: 'p/s/0' })
+    expect(
+      decodeVitals(
+        Buffer.from(JSON.stringify({ ...report, health: { backlog: 5 }, counts: { ...report.counts, expired: 3 } }))
+      )
+    ).toMatchObject({ task: 'p/s/0' })
   })
 
   it.each([
@@ -46,13 +65,20 @@ describe('vitals', () => {
 
   it('of any bytes are vitals or corrupt', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.uint8Array(), fc.json().map(given => Buffer.from(given)), mutated()), given => {
-        try {
-          decodeVitals(given)
-        } catch (error) {
-          expect(StreamError.is(error) && error.code, messageOf(error)).toBe('corrupt')
+      fc.property(
+        fc.oneof(
+          fc.uint8Array(),
+          fc.json().map(given => Buffer.from(given)),
+          mutated()
+        ),
+        given => {
+          try {
+            decodeVitals(given)
+          } catch (error) {
+            expect(StreamError.is(error) && error.code, messageOf(error)).toBe('corrupt')
+          }
         }
-      }),
+      ),
       { numRuns: 1_000 }
     )
   })
@@ -66,7 +92,11 @@ describe('membership', () => {
         let most = -Infinity
         let last = 0
         for (const [watermark, sequence] of reports) {
-          membership.report({ ...base(), outputs: new Map([['t', { watermark, last: new Map([[0, sequence]]) }]]) }, 't', 0)
+          membership.report(
+            { ...base(), outputs: new Map([['t', { watermark, last: new Map([[0, sequence]]) }]]) },
+            't',
+            0
+          )
           most = Math.max(most, watermark)
           last = Math.max(last, sequence)
           expect(membership.members.get(base().producer)).toMatchObject({ watermark: most, last: new Map([[0, last]]) })
@@ -116,5 +146,11 @@ function raw(): Record<string, unknown> {
 }
 
 function mutated(): fc.Arbitrary<Uint8Array> {
-  return fc.dictionary(fc.constantFrom(...Object.keys(raw())), fc.anything()).map(changes => Buffer.from(JSON.stringify({ ...raw(), ...changes }, (_, value) => (typeof value === 'bigint' ? Number(value) : value))))
+  return fc
+    .dictionary(fc.constantFrom(...Object.keys(raw())), fc.anything())
+    .map(changes =>
+      Buffer.from(
+        JSON.stringify({ ...raw(), ...changes }, (_, value) => (typeof value === 'bigint' ? Number(value) : value))
+      )
+    )
 }

@@ -13,13 +13,23 @@ const stamp = (producer: string, sequence: number, eventTime: number, watermark?
   watermark,
   late: false
 })
-const vitals = (producer: string, watermark: number, last: Record<number, number> = {}, more: Partial<Vitals> = {}): Vitals => ({
+const vitals = (
+  producer: string,
+  watermark: number,
+  last: Record<number, number> = {},
+  more: Partial<Vitals> = {}
+): Vitals => ({
   producer: id(producer),
   task: `p/s/${producer}`,
   durable: true,
   state: 'active',
   watermark,
-  outputs: new Map([['trades', { watermark, last: new Map(Object.entries(last).map(([partition, sequence]) => [Number(partition), sequence])) }]]),
+  outputs: new Map([
+    [
+      'trades',
+      { watermark, last: new Map(Object.entries(last).map(([partition, sequence]) => [Number(partition), sequence])) }
+    ]
+  ]),
   counts: noCounts,
   commit: 1,
   beat: 1,
@@ -148,7 +158,9 @@ describe('the watermark', () => {
     expect(tracker.processedForeign(50)).toBe(false)
     expect(tracker.processedForeign(120)).toBe(true)
     expect(tracker.watermark).toBe(110)
-    expect(new PartitionTracker(0, 10, JSON.parse(JSON.stringify(tracker.snapshot()))).snapshot()).toEqual(tracker.snapshot())
+    expect(new PartitionTracker(0, 10, JSON.parse(JSON.stringify(tracker.snapshot()))).snapshot()).toEqual(
+      tracker.snapshot()
+    )
   })
 })
 
@@ -173,35 +185,41 @@ const steps = fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min
 describe('for any order, repeats and crashes', () => {
   it('P1: monotone; P2: nothing is late that its producer did not make late; and as the naive oracle says', () => {
     fc.assert(
-      fc.property(steps, steps, fc.array(fc.nat(), { maxLength: 120 }), fc.nat({ max: 80 }), (left, right, choices, crashAt) => {
-        const scripts = { a: scriptOf('a', left), b: scriptOf('b', right) }
-        const all = [...scripts.a, ...scripts.b]
-        const membership = membershipOf(vitals('a', -Infinity), vitals('b', -Infinity))
-        let tracker = new PartitionTracker(0, 0)
-        tracker.learn(membership)
-        const processed = { a: new Set<number>(), b: new Set<number>() }
-        let high = -Infinity
-        // An unordered channel that repeats: each choice picks any record, seen before or not.
-        for (const [index, choice] of choices.entries()) {
-          if (all.length === 0) break
-          const record = all[choice % all.length]!
-          const name = record.name as 'a' | 'b'
-          if (index === crashAt) {
-            tracker = new PartitionTracker(0, 0, JSON.parse(JSON.stringify(tracker.snapshot())))
-            tracker.learn(membership)
+      fc.property(
+        steps,
+        steps,
+        fc.array(fc.nat(), { maxLength: 120 }),
+        fc.nat({ max: 80 }),
+        (left, right, choices, crashAt) => {
+          const scripts = { a: scriptOf('a', left), b: scriptOf('b', right) }
+          const all = [...scripts.a, ...scripts.b]
+          const membership = membershipOf(vitals('a', -Infinity), vitals('b', -Infinity))
+          let tracker = new PartitionTracker(0, 0)
+          tracker.learn(membership)
+          const processed = { a: new Set<number>(), b: new Set<number>() }
+          let high = -Infinity
+          // An unordered channel that repeats: each choice picks any record, seen before or not.
+          for (const [index, choice] of choices.entries()) {
+            if (all.length === 0) break
+            const record = all[choice % all.length]!
+            const name = record.name as 'a' | 'b'
+            if (index === crashAt) {
+              tracker = new PartitionTracker(0, 0, JSON.parse(JSON.stringify(tracker.snapshot())))
+              tracker.learn(membership)
+            }
+            const verdict = tracker.judge(record)
+            expect(verdict === 'duplicate').toBe(processed[name].has(record.sequence))
+            if (verdict === 'duplicate') continue
+            expect(record.eventTime).toBeGreaterThanOrEqual(tracker.watermark)
+            tracker.processed(record)
+            processed[name].add(record.sequence)
+            const oracle = Math.max(high, Math.min(gated(scripts.a, processed.a), gated(scripts.b, processed.b)))
+            expect(tracker.watermark).toBe(oracle)
+            expect(tracker.watermark).toBeGreaterThanOrEqual(high)
+            high = tracker.watermark
           }
-          const verdict = tracker.judge(record)
-          expect(verdict === 'duplicate').toBe(processed[name].has(record.sequence))
-          if (verdict === 'duplicate') continue
-          expect(record.eventTime).toBeGreaterThanOrEqual(tracker.watermark)
-          tracker.processed(record)
-          processed[name].add(record.sequence)
-          const oracle = Math.max(high, Math.min(gated(scripts.a, processed.a), gated(scripts.b, processed.b)))
-          expect(tracker.watermark).toBe(oracle)
-          expect(tracker.watermark).toBeGreaterThanOrEqual(high)
-          high = tracker.watermark
         }
-      }),
+      ),
       { numRuns: 1_000 }
     )
   })

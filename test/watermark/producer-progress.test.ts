@@ -14,15 +14,28 @@ class Oracle {
   }
 
   get watermark(): number {
-    return this.promises.reduce((most, [sequence, time]) => (sequence <= this.high ? Math.max(most, time) : most), -Infinity)
+    return this.promises.reduce(
+      (most, [sequence, time]) => (sequence <= this.high ? Math.max(most, time) : most),
+      -Infinity
+    )
   }
 }
 
-type Move = { readonly kind: 'processed'; readonly sequence: number; readonly watermark: number | undefined } | { readonly kind: 'promise'; readonly sequence: number; readonly watermark: number }
+type Move =
+  | { readonly kind: 'processed'; readonly sequence: number; readonly watermark: number | undefined }
+  | { readonly kind: 'promise'; readonly sequence: number; readonly watermark: number }
 
 const move: fc.Arbitrary<Move> = fc.oneof(
-  fc.record({ kind: fc.constant('processed' as const), sequence: fc.integer({ min: 1, max: 8 }), watermark: fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined }) }),
-  fc.record({ kind: fc.constant('promise' as const), sequence: fc.integer({ min: 0, max: 9 }), watermark: fc.oneof(fc.integer({ min: 0, max: 50 }), fc.constant(Infinity)) })
+  fc.record({
+    kind: fc.constant('processed' as const),
+    sequence: fc.integer({ min: 1, max: 8 }),
+    watermark: fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined })
+  }),
+  fc.record({
+    kind: fc.constant('promise' as const),
+    sequence: fc.integer({ min: 0, max: 9 }),
+    watermark: fc.oneof(fc.integer({ min: 0, max: 50 }), fc.constant(Infinity))
+  })
 )
 
 describe('what is known of one producer', () => {
@@ -76,6 +89,7 @@ describe('what is known of one producer', () => {
   })
 
   it('writes the ends of time as JSON can carry them', () => {
-    for (const time of [-Infinity, Infinity, 0, -5, 1.5]) expect(fromSnapshot(JSON.parse(JSON.stringify(toSnapshot(time))))).toBe(time)
+    for (const time of [-Infinity, Infinity, 0, -5, 1.5])
+      expect(fromSnapshot(JSON.parse(JSON.stringify(toSnapshot(time))))).toBe(time)
   })
 })

@@ -80,10 +80,15 @@ export interface VendorConnection {
   readonly socket: VendorSocket | undefined
   /** While a login waits for its answer. */
   readonly authHandlers: { onError(): void } | null
+  /** What came in and is no whole answer yet. */
+  chunks: Buffer[]
+  bytesBuffered: number
+  bytesNeeded: number
   socketFactory: (options: object) => VendorSocket
   isConnected: () => boolean
   connect: () => Promise<unknown>
   disconnect: () => Promise<unknown>
+  send: (request: VendorRequest) => Promise<unknown>
 }
 
 export interface VendorSocket {

@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts'
 import { closedError, grpc, statusOf } from './errors.ts'
 import { partitionsLabel, shortName, topicPath } from './names.ts'
 import type { ReadPubsubOptions } from './options.ts'
-import type { Subscriptions } from './subscriptions.ts'
+import { duration, type Subscriptions } from './subscriptions.ts'
 
 export interface AdminContext {
   readonly connection: Connection
@@ -100,11 +100,6 @@ export class PubsubAdmin implements AdminDriver {
   #assertOpen(): void {
     if (this.#closed) throw closedError('admin')
   }
-}
-
-/** Milliseconds as the service takes them. */
-export function duration(milliseconds: number): { seconds: number; nanos: number } {
-  return { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1_000_000 }
 }
 
 const labelPrefix = 'labels.'

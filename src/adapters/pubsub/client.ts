@@ -64,6 +64,8 @@ export interface SubscriberStub {
 /** A streaming pull: a duplex stream of objects. */
 export interface PullingStream {
   write(request: object): unknown
+  /** No more requests: the service then ends the stream. */
+  end(): unknown
   cancel(): void
   pause(): unknown
   resume(): unknown

@@ -13,7 +13,7 @@ export interface PubsubOptions {
   readonly credentials?: Readonly<Record<string, unknown>>
   /** Path of a key file. */
   readonly keyFile?: string
-  /** How long a delivered message is ours before it is delivered again, ms. 10,000 to 600,000, default 60,000; renewed while it is held. */
+  /** How long a delivered message is ours before it is delivered again, ms. 10,000 to 600,000, default 15,000; renewed while it is held, so that it is also the time until another worker gets it after a crash. */
   readonly ackDeadline?: number
   /** How long a new subscription keeps what is not acknowledged, ms. Default 604,800,000 (7 days), at most 31 days. */
   readonly retention?: number
@@ -44,7 +44,7 @@ export const pubsubOptions: OptionTable = {
   apiEndpoint: { kind: 'string', doc: 'another endpoint, such as europe-west1-pubsub.googleapis.com:443' },
   credentials: { kind: 'object', doc: 'content of a key file', secret: true },
   keyFile: { kind: 'string', doc: 'path of a key file', secret: true },
-  ackDeadline: { kind: 'number', doc: 'ms that a delivered message is ours; 10000 to 600000, default 60000' },
+  ackDeadline: { kind: 'number', doc: 'ms that a delivered message is ours; 10000 to 600000, default 15000' },
   retention: { kind: 'number', doc: 'ms that a new subscription keeps what is not acknowledged; default 604800000' },
   topicRetention: { kind: 'number', doc: 'ms that a new topic keeps messages for later subscriptions; default: not at all' },
   exactlyOnce: { kind: 'boolean', doc: 'new subscriptions have exactly-once delivery; default false' },
@@ -87,7 +87,7 @@ export function readPubsubOptions(given: PubsubOptions): ReadPubsubOptions {
     apiEndpoint,
     credentials: options.credentials,
     keyFile: options.keyFile,
-    ackDeadline: within('ackDeadline', options.ackDeadline ?? minute, 10_000, 600_000),
+    ackDeadline: within('ackDeadline', options.ackDeadline ?? 15_000, 10_000, 600_000),
     retention: within('retention', options.retention ?? 7 * day, 10 * minute, 31 * day),
     topicRetention: options.topicRetention && within('topicRetention', options.topicRetention, 10 * minute, 31 * day),
     exactlyOnce: options.exactlyOnce ?? false,

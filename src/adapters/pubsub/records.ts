@@ -20,7 +20,10 @@ const names = {
   eventTime: '~e'
 }
 
-const reserved: ReadonlySet<string> = new Set([...Object.values(names), partitionAttribute, '__proto__'])
+/** A message that is no record: a reader has put it there to find the end. */
+export const markerAttribute = '~m'
+
+const reserved: ReadonlySet<string> = new Set([...Object.values(names), markerAttribute, partitionAttribute, '__proto__'])
 
 // Limits of the service: https://cloud.google.com/pubsub/quotas#resource_limits.
 const mostAttributes = 100

@@ -1,5 +1,4 @@
 import { StreamError } from '../../core/errors.ts'
-import { duration } from './admin.ts'
 import type { Connection } from './connection.ts'
 import { grpc, pubsubError, statusOf } from './errors.ts'
 import { groupSubscription, isOurs, partitionFilter, privateSubscription, subscriptionPath, topicPath } from './names.ts'
@@ -8,6 +7,13 @@ import type { ReadPubsubOptions } from './options.ts'
 /** A subscription is as good as for ever, unless its reader is gone for a day. */
 const privateLife = 24 * 60 * 60 * 1000
 const shortest = 10 * 60 * 1000
+/** What a private subscription wants of the past, where the topic keeps it. */
+const recently = 60_000
+
+/** Milliseconds as the service takes them: a duration, or a time since the epoch. */
+export function duration(milliseconds: number): { seconds: number; nanos: number } {
+  return { seconds: Math.floor(milliseconds / 1000), nanos: Math.floor(milliseconds % 1000) * 1_000_000 }
+}
 
 /** Subscriptions of topics: found, created, deleted. All by their full paths. */
 export class Subscriptions {
@@ -48,7 +54,7 @@ export class Subscriptions {
       enableMessageOrdering: orderedTopics.includes('*') || orderedTopics.includes(topic),
       // Without a time to live it never expires; without a policy it would after a month.
       expirationPolicy: {}
-    })
+    }, 1000)
     return name
   }
 
@@ -63,7 +69,7 @@ export class Subscriptions {
       messageRetentionDuration: duration(shortest),
       enableMessageOrdering: true,
       expirationPolicy: { ttl: duration(privateLife) }
-    })
+    }, this.#connection.environment.now() - recently)
     return name
   }
 
@@ -97,21 +103,24 @@ export class Subscriptions {
     }
   }
 
-  async #create(subscription: { readonly name: string; readonly topic: string; readonly [setting: string]: unknown }): Promise<void> {
+  /** @param from where it starts in what the topic itself has kept, ms since the epoch */
+  async #create(
+    subscription: { readonly name: string; readonly topic: string; readonly [setting: string]: unknown },
+    from: number
+  ): Promise<void> {
     const { name, topic } = subscription
     try {
       const [created] = await this.#connection.subscriber(api => api.createSubscription, subscription)
-      if (created.topicMessageRetentionDuration) await this.#rewind(name)
+      if (created.topicMessageRetentionDuration) await this.#rewind(name, from)
     } catch (error) {
       if (statusOf(error) === grpc.alreadyExists) return // another worker was faster
       throw pubsubError(error, `creating subscription '${name}' of ${topic}`)
     }
   }
 
-  /** Where the topic keeps messages, a new subscription starts with the oldest of them. */
-  async #rewind(subscription: string): Promise<void> {
+  async #rewind(subscription: string, from: number): Promise<void> {
     try {
-      await this.#connection.subscriber(api => api.seek, { subscription, time: { seconds: 1, nanos: 0 } })
+      await this.#connection.subscriber(api => api.seek, { subscription, time: duration(from) })
     } catch (error) {
       if (statusOf(error) !== grpc.unimplemented) throw error // an emulator
     }

@@ -140,8 +140,8 @@ export class Lane {
           // The first one tells what went wrong; those behind it were given up with it.
           if (!failure || failure.at > place) failure = new Failure(place, error)
         } else if (!failure || failure.at > place) report(place, { ok: true, position: id && positionOf(id) })
-        // Not one by one: each pump writes to the socket.
-        if (failure || next - done <= maxInFlight / 2 || bytes < maxBytesInFlight / 2) pump()
+        // Not one by one: what is sent together goes out in one write.
+        if (failure || next - done <= maxInFlight / 2) pump()
       }
       pump()
     })

@@ -37,10 +37,10 @@ export class PullQueue<Item> {
     this.#wakeReader?.()
   }
 
-  /** Up to `most` items, at once. Rejects what is thrown by `fail`. */
-  take(most: number): Item[] {
+  /** Up to `most` items, and no more once `bytes` are reached. Throws what `fail` was given. */
+  take(most: number, bytes: number = Infinity): Item[] {
     if (this.#failure) throw this.#failure.error
-    const taken = this.#items.splice(0, most)
+    const taken = this.#items.splice(0, Math.min(most, this.#countWithin(bytes)))
     for (const { bytes } of taken) this.#bytes -= bytes
     if (taken.length > 0) this.#wakePushers()
     return taken.map(({ item }) => item)
@@ -97,6 +97,13 @@ export class PullQueue<Item> {
     this.#bytes = 0
     this.#wakeReader?.()
     this.#wakePushers()
+  }
+
+  #countWithin(bytes: number): number {
+    if (bytes >= this.#bytes) return this.#items.length
+    let count = 0
+    for (let left = bytes; left > 0 && count < this.#items.length; count++) left -= this.#items[count]!.bytes
+    return count
   }
 
   #wakePushers(): void {

@@ -28,7 +28,10 @@ export class BrokerStore implements CommitStore {
   /** @param partitions of the changelog topic, which must exist. */
   constructor(adapter: AnyAdapter, partitions: number) {
     if (!adapter.transactions || !adapter.partitionReader)
-      throw new StreamError('unsupported', `'${adapter.name}' has no transactions: commit to a database instead (connect({ store }))`)
+      throw new StreamError(
+        'unsupported',
+        `'${adapter.name}' has no transactions: commit to a database instead (connect({ store }))`
+      )
     this.#adapter = adapter
     this.#partitions = partitions
     this.location = adapter.location
@@ -88,7 +91,7 @@ class BrokerTaskLog implements TaskLog {
       maxBytes: 8 * 1024 * 1024
     })
     try {
-      for (let atEnd = false; !atEnd; ) {
+      for (let atEnd = false; !atEnd;) {
         const received = await reader.receive({ wait: 100 })
         for (const record of received.records) this.#restore(record)
         atEnd = received.atEnd
@@ -100,7 +103,8 @@ class BrokerTaskLog implements TaskLog {
 
   async append(commit: Commit): Promise<AppendOutcome> {
     const records = [...commit.outputs]
-    for (const row of commit.state) records.push(this.#record(Buffer.from(`s${encodeURIComponent(row.slot)}\0`), row.key, row.value))
+    for (const row of commit.state)
+      records.push(this.#record(Buffer.from(`s${encodeURIComponent(row.slot)}\0`), row.key, row.value))
     records.push({
       ...this.#record(Buffer.from('h'), '', commit.head),
       headers: { number: Buffer.from(String(commit.number)), token: Buffer.from(commit.token) }
@@ -133,12 +137,22 @@ class BrokerTaskLog implements TaskLog {
   #assertRetryable(error: unknown): void {
     const { code, retryable } = this.#adapter.classify(error)
     if (retryable) return
-    throw asStreamError(error, code, `the transaction of task '${this.#task.id}' was refused`, { adapter: this.#adapter.name })
+    throw asStreamError(error, code, `the transaction of task '${this.#task.id}' was refused`, {
+      adapter: this.#adapter.name
+    })
   }
 
   #record(kind: Buffer, key: string, value: Uint8Array | null): OutgoingRecord {
     const bytes = Buffer.concat([this.#prefix, kind, Buffer.from(key, 'latin1')])
-    return { topic: this.#topic, partition: this.#partition, key: bytes, value, headers: noHeaders, stamp: undefined, timestamp: 0 }
+    return {
+      topic: this.#topic,
+      partition: this.#partition,
+      key: bytes,
+      value,
+      headers: noHeaders,
+      stamp: undefined,
+      timestamp: 0
+    }
   }
 
   #restore(record: RawRecord): void {

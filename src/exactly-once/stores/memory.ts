@@ -2,7 +2,16 @@ import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
 import type { Lease } from '../leases.ts'
-import type { AppendOutcome, ClientStore, Commit, LastCommit, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
+import type {
+  AppendOutcome,
+  ClientStore,
+  Commit,
+  LastCommit,
+  ReadBack,
+  TaskLog,
+  TaskName,
+  UnsentOutputs
+} from '../store.ts'
 
 interface TaskRows {
   epoch: number
@@ -56,14 +65,18 @@ export class MemoryStore implements ClientStore {
 
   async release(scope: string, name: string, owner: string): Promise<void> {
     const now = this.#rows(scope).get(name)
-    if (now?.owner === owner) this.#rows(scope).set(name, { name, owner: undefined, beat: now.beat + 1, wish: undefined })
+    if (now?.owner === owner)
+      this.#rows(scope).set(name, { name, owner: undefined, beat: now.beat + 1, wish: undefined })
   }
 
   async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
     return this.#positions.get(`${group} ${topic}`) ?? new Map()
   }
 
-  async storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
+  async storePositions(
+    group: string,
+    positions: readonly (TopicPartition & { readonly position: Position })[]
+  ): Promise<void> {
     for (const { topic, partition, position } of positions) {
       const id = `${group} ${topic}`
       this.#positions.set(id, new Map(this.#positions.get(id)).set(partition, position))

@@ -1,37 +1,23 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { asStreamError, messageOf, StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
 import { decodeOutbox, encodeOutbox } from '../outbox.ts'
 import type { Lease } from '../leases.ts'
-import type { AppendOutcome, ClientStore, Commit, LastCommit, ReadBack, TaskLog, TaskName, UnsentOutputs } from '../store.ts'
-
-/** Version of the tables; one version back is read. A table of its own, because the database may be the user's. */
-const version = 1
-
-const tables = `
-  CREATE TABLE IF NOT EXISTS tidemark_version (version INTEGER NOT NULL);
-  INSERT INTO tidemark_version SELECT ${version} WHERE NOT EXISTS (SELECT 1 FROM tidemark_version);
-  CREATE TABLE IF NOT EXISTS tidemark_head (
-    task TEXT PRIMARY KEY, epoch INTEGER NOT NULL, number INTEGER NOT NULL, token TEXT NOT NULL, head BLOB
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS tidemark_outbox (
-    task TEXT NOT NULL, number INTEGER NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (task, number)
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS tidemark_state (
-    task TEXT NOT NULL, slot TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (task, slot, key)
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS tidemark_lease (
-    scope TEXT NOT NULL, name TEXT NOT NULL, owner TEXT, beat INTEGER NOT NULL, wish TEXT, PRIMARY KEY (scope, name)
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS tidemark_position (
-    grp TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, position TEXT NOT NULL,
-    PRIMARY KEY (grp, topic, partition)
-  ) WITHOUT ROWID;
-`
+import type {
+  AppendOutcome,
+  ClientStore,
+  Commit,
+  LastCommit,
+  ReadBack,
+  TaskLog,
+  TaskName,
+  UnsentOutputs
+} from '../store.ts'
+import { prepare, tables, version, type Statements } from './sqlite-schema.ts'
 
 /** Called inside the transaction of a commit: rows of a sink that shares the database. */
 export type WithCommit = (database: DatabaseSync) => void
@@ -64,7 +50,11 @@ export class SqliteStore implements ClientStore {
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
       database.exec(`BEGIN IMMEDIATE; ${tables} COMMIT;`)
       const found = (database.prepare('SELECT version FROM tidemark_version').get() as { version: number }).version
-      if (found > version) throw new StreamError('corrupt', `it was written by a newer release (version ${found}, this one reads ${version})`)
+      if (found > version)
+        throw new StreamError(
+          'corrupt',
+          `it was written by a newer release (version ${found}, this one reads ${version})`
+        )
       return new SqliteStore(file, database)
     } catch (error) {
       const damaged = /not a database|malformed/.test(messageOf(error))
@@ -111,9 +101,13 @@ export class SqliteStore implements ClientStore {
     return new Map(rows.map(row => [row.partition, row.position]))
   }
 
-  async storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
+  async storePositions(
+    group: string,
+    positions: readonly (TopicPartition & { readonly position: Position })[]
+  ): Promise<void> {
     this.#told(() => {
-      for (const { topic, partition, position } of positions) this.#statements.putPosition.run(group, topic, partition, position)
+      for (const { topic, partition, position } of positions)
+        this.#statements.putPosition.run(group, topic, partition, position)
     })
   }
 
@@ -140,7 +134,10 @@ export class SqliteStore implements ClientStore {
       return this.transaction(body)
     } catch (error) {
       if (!isBusy(error)) throw error
-      throw new StreamError('timeout', `the commit store ${this.location} is busy or full: ${messageOf(error)}`, { retryable: true, cause: error })
+      throw new StreamError('timeout', `the commit store ${this.location} is busy or full: ${messageOf(error)}`, {
+        retryable: true,
+        cause: error
+      })
     }
   }
 }
@@ -152,7 +149,12 @@ interface LeaseRow {
   readonly wish: string | null
 }
 
-const leaseOf = ({ name, owner, beat, wish }: LeaseRow): Lease => ({ name, owner: owner ?? undefined, beat, wish: wish ?? undefined })
+const leaseOf = ({ name, owner, beat, wish }: LeaseRow): Lease => ({
+  name,
+  owner: owner ?? undefined,
+  beat,
+  wish: wish ?? undefined
+})
 
 interface HeadRow {
   readonly epoch: number
@@ -171,7 +173,13 @@ class SqliteTaskLog implements TaskLog {
   /** Set by a sink that writes its rows in the same transaction. */
   withCommit: WithCommit | undefined
 
-  constructor(store: SqliteStore, statements: Statements, task: string, row: HeadRow, unsent: readonly UnsentOutputs[]) {
+  constructor(
+    store: SqliteStore,
+    statements: Statements,
+    task: string,
+    row: HeadRow,
+    unsent: readonly UnsentOutputs[]
+  ) {
     this.epoch = row.epoch
     this.last = lastOf(row)
     this.unsent = unsent
@@ -194,7 +202,14 @@ class SqliteTaskLog implements TaskLog {
     const blob = commit.outputs.length > 0 ? encodeOutbox(commit.outputs) : undefined
     try {
       return this.#store.transaction(() => {
-        const moved = statements.advance.run(commit.number, commit.token, commit.head, this.#task, this.epoch, commit.number - 1)
+        const moved = statements.advance.run(
+          commit.number,
+          commit.token,
+          commit.head,
+          this.#task,
+          this.epoch,
+          commit.number - 1
+        )
         if (moved.changes !== 1) return 'fenced'
         for (const row of commit.state) {
           const key = Buffer.from(row.key, 'latin1')
@@ -231,38 +246,4 @@ function lastOf(row: HeadRow): LastCommit | undefined {
 function isBusy(error: unknown): boolean {
   const code = (error as { errcode?: number } | null)?.errcode
   return code !== undefined && [5 /* busy */, 6 /* locked */, 10 /* i/o */, 13 /* full */].includes(code & 0xff)
-}
-
-type Statements = Record<
-  | 'raise' | 'head' | 'advance' | 'unsent' | 'putOutbox' | 'forget' | 'state' | 'putState' | 'deleteState'
-  | 'leases' | 'addLease' | 'take' | 'beat' | 'ask' | 'release' | 'positions' | 'putPosition',
-  StatementSync
->
-
-function prepare(database: DatabaseSync): Statements {
-  const statement = (sql: string): StatementSync => database.prepare(sql)
-  return {
-    raise: statement(`INSERT INTO tidemark_head VALUES (?, 1, 0, '', NULL) ON CONFLICT (task) DO UPDATE SET epoch = epoch + 1`),
-    head: statement('SELECT epoch, number, token, head FROM tidemark_head WHERE task = ?'),
-    advance: statement('UPDATE tidemark_head SET number = ?, token = ?, head = ? WHERE task = ? AND epoch = ? AND number = ?'),
-    unsent: statement('SELECT number, outputs FROM tidemark_outbox WHERE task = ? ORDER BY number'),
-    putOutbox: statement('INSERT INTO tidemark_outbox VALUES (?, ?, ?)'),
-    forget: statement('DELETE FROM tidemark_outbox WHERE task = ? AND number <= ?'),
-    state: statement('SELECT slot, key, value FROM tidemark_state WHERE task = ? ORDER BY slot, key'),
-    putState: statement('INSERT INTO tidemark_state VALUES (?, ?, ?, ?) ON CONFLICT (task, slot, key) DO UPDATE SET value = excluded.value'),
-    deleteState: statement('DELETE FROM tidemark_state WHERE task = ? AND slot = ? AND key = ?'),
-    leases: statement('SELECT name, owner, beat, wish FROM tidemark_lease WHERE scope = ?'),
-    addLease: statement('INSERT OR IGNORE INTO tidemark_lease VALUES (?, ?, ?, 1, NULL)'),
-    take: statement(
-      'UPDATE tidemark_lease SET owner = ?, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner IS ? AND beat = ?'
-    ),
-    beat: statement('UPDATE tidemark_lease SET beat = beat + 1 WHERE scope = ? AND owner = ? RETURNING name'),
-    ask: statement('UPDATE tidemark_lease SET wish = ? WHERE scope = ? AND name = ? AND owner IS NOT NULL'),
-    positions: statement('SELECT partition, position FROM tidemark_position WHERE grp = ? AND topic = ?'),
-    putPosition: statement(
-      `INSERT INTO tidemark_position VALUES (?, ?, ?, ?)
-       ON CONFLICT (grp, topic, partition) DO UPDATE SET position = excluded.position`
-    ),
-    release: statement('UPDATE tidemark_lease SET owner = NULL, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner = ?')
-  }
 }

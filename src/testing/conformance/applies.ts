@@ -8,6 +8,9 @@ export const always: Applies = () => true
 export const log: Applies = capabilities =>
   capabilities.positions === 'log' || 'the backend has no positions to read from'
 
+export const queue: Applies = capabilities =>
+  capabilities.positions === 'none' || 'the backend is a log: shown with its positions'
+
 export const groups: Applies = capabilities =>
   (capabilities.positions === 'log' && capabilities.groups) ||
   'the broker has no consumer groups, leases share out the partitions'

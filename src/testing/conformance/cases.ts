@@ -8,6 +8,8 @@ import { orderCases } from './order.ts'
 import { partitionReaderCases } from './partition-reader.ts'
 import { pipelineCases } from './pipelines/cases.ts'
 import { positionCases } from './positions.ts'
+import { queueCases } from './queue.ts'
+import { queueRecordCases } from './queue-records.ts'
 import { recordCases } from './records.ts'
 import { seekCases } from './seek.ts'
 import { transactionCases } from './transactions.ts'
@@ -24,6 +26,8 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...seekCases,
   ...flowCases,
   ...membershipCases,
+  ...queueRecordCases,
+  ...queueCases,
   ...transactionCases,
   ...failureCases,
   ...durabilityCases,

@@ -104,6 +104,7 @@ export class CaseContext {
       backlog: (group, topics) => again(() => admin.backlog(group, topics)),
       committed: (group, topic) => again(() => admin.committed(group, topic)),
       ...(admin.behind && { behind: (topic, positions) => again(() => admin.behind!(topic, positions)) }),
+      ...(admin.ensureGroup && { ensureGroup: (group, topic) => again(() => admin.ensureGroup!(group, topic)) }),
       close: () => admin.close()
     }
   }

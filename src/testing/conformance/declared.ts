@@ -24,7 +24,7 @@ export const declaredCases: readonly ConformanceCase[] = [
     async run(context) {
       const adapter = await context.adapter()
       const { positions, groups, transactions } = adapter.capabilities
-      assert.equal(adapter.partitionReader !== undefined, positions === 'log', 'partitionReader')
+      if (positions === 'log') assert.ok(adapter.partitionReader, 'partitionReader')
       assert.equal(adapter.logReader !== undefined, positions === 'log' && groups, 'logReader')
       assert.equal(adapter.queueSubscription !== undefined, positions === 'none', 'queueSubscription')
       assert.equal(adapter.transactions !== undefined, transactions, 'transactions')

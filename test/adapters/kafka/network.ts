@@ -6,15 +6,25 @@ import { broker } from './server.ts'
 const { Kafka } = createRequire(import.meta.url)('kafkajs') as KafkaModule
 
 /** Numbers of requests, which stand in the third pair of bytes of each. */
-export const api = { produce: 0, endTransaction: 26, heartbeat: 12 } as const
+export const api = { produce: 0, fetch: 1, metadata: 3, heartbeat: 12, endTransaction: 26 } as const
+
+/**
+ * What becomes of a request: it does not arrive; it is done and its answer does not come (the connection breaks); half of
+ * its answer comes; its answer never comes, on a connection that stays.
+ */
+type Fault = 'request' | 'answer' | 'half' | 'silence'
+
+const reset = (): Error => Object.assign(new Error('reset'), { code: 'ECONNRESET' })
 
 /** The network between a client and the broker, with faults. */
 export class Network {
   readonly #sockets = new Set<Socket>()
   #down = false
-  #lost: { readonly apiKey: number; readonly what: 'request' | 'answer' } | undefined
+  #lost: { readonly apiKey: number; readonly what: Fault } | undefined
   /** Requests that were let through or lost, by number. */
   readonly seen: Map<number, number> = new Map()
+  /** Connections that were tried. */
+  opened = 0
 
   /** A kafkajs client on this network. */
   client(options: object = {}): KafkaClient {
@@ -34,19 +44,30 @@ export class Network {
   /** Breaks every connection and lets no new one through. */
   cut(): void {
     this.#down = true
-    for (const socket of this.#sockets) socket.destroy(Object.assign(new Error('cut'), { code: 'ECONNRESET' }))
+    for (const socket of this.#sockets) socket.destroy(reset())
   }
 
   restore(): void {
     this.#down = false
   }
 
-  /** The next request of the kind does not arrive, or is done and its answer does not: the connection breaks. */
-  lose(apiKey: number, what: 'request' | 'answer'): void {
+  /** Breaks some connections, each in one of the ways in which connections end. */
+  shake(): void {
+    for (const socket of this.#sockets) {
+      const dice = Math.random()
+      if (dice < 0.3) socket.destroy(reset())
+      else if (dice < 0.5) socket.destroy()
+      else if (dice < 0.7) socket.emit('end')
+    }
+  }
+
+  /** The next request of the kind. */
+  lose(apiKey: number, what: Fault): void {
     this.#lost = { apiKey, what }
   }
 
   #open(host: string, port: number, onConnect: () => void): Socket {
+    this.opened++
     const socket = connect({ host, port: this.#down ? 1 : port }, onConnect)
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
@@ -57,13 +78,25 @@ export class Network {
       if (this.#lost?.apiKey !== apiKey) return write(bytes)
       const { what } = this.#lost
       this.#lost = undefined
-      if (what === 'answer') {
-        socket.pause()
-        write(bytes)
-      }
-      setTimeout(() => socket.destroy(Object.assign(new Error('lost'), { code: 'ECONNRESET' })), 300)
+      if (what === 'half') halve(socket)
+      else if (what !== 'request') socket.pause()
+      if (what !== 'request') write(bytes)
+      if (what === 'request' || what === 'answer') setTimeout(() => socket.destroy(reset()), 300)
       return true
     }) as Socket['write']
     return socket
   }
+}
+
+/** Breaks off in the middle of what comes next. */
+function halve(socket: Socket): void {
+  const emit = socket.emit.bind(socket)
+  socket.emit = ((event: string, ...values: unknown[]) => {
+    if (event !== 'data') return emit(event, ...values)
+    const bytes = values[0] as Buffer
+    socket.emit = emit
+    emit('data', bytes.subarray(0, bytes.length >> 1))
+    socket.destroy(reset())
+    return true
+  }) as Socket['emit']
 }

@@ -115,6 +115,32 @@ describe.skipIf(shared.state !== 'running')('a Pulsar with users, TLS and little
     }
   })
 
+  test('produce and consume are enough to read and write, not to create or delete', async () => {
+    const namespace = unique('granted')
+    expect(await request('PUT', `namespaces/public/${namespace}`)).toBe(204)
+    expect(await request('POST', `namespaces/public/${namespace}/permissions/guest`, ['produce', 'consume'])).toBe(204)
+    const [owner, guest] = [await open({ token: token(0), namespace }), await open({ token: token(1), namespace })]
+    const topic = await createTopic(owner, 2)
+    await send(guest, numbers(topic, 1, 10))
+    const records = await readAll(guest, topic, 1)
+    expect(texts(await readAll(guest, topic, 1, { after: records[3]!.position }))).toEqual([
+      '4',
+      '5',
+      '6',
+      '7',
+      '8',
+      '9'
+    ])
+    expect(await readAll(guest, topic, 1, { time: Date.now() })).toEqual([])
+    expect(await readAll(guest, topic, 0, 'latest')).toEqual([])
+    const admin = guest.admin()
+    expect(await admin.describeTopic(topic)).toEqual({ topic, partitions: 2 })
+    expect((await admin.behind!(topic, []))[1]).toEqual({ topic, partition: 1, records: 10 })
+    const unauthorized = { code: 'unauthorized', retryable: false }
+    for (const refused of [admin.createTopic({ topic: unique('topic'), partitions: 1 }), admin.deleteTopic(topic)])
+      expect(guest.classify(await failure(refused))).toEqual(unauthorized)
+  })
+
   test('a namespace that is not there is an unknown topic', async () => {
     const adapter = await open({ token: token(0), namespace: unique('nowhere') })
     expect(adapter.classify(await sendFailure(adapter, numbers('x', 0, 1))).code).toBe('unknown-topic')

@@ -150,6 +150,12 @@ func (st *stream) deliver(ctx context.Context) error {
 			},
 		}
 		if err := st.send(response); err != nil {
+			// Nobody has them.
+			ids := make([]string, len(messages))
+			for index, message := range messages {
+				ids[index] = message.AckId
+			}
+			st.modify(context.WithoutCancel(ctx), ids, 0)
 			return err
 		}
 	}

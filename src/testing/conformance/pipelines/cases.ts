@@ -25,13 +25,14 @@ function atEachCommitPoint(
 }
 
 const processes: Applies = (capabilities, traits) => {
-  if (!traits.spawnWorker) return 'workers in processes of their own cannot reach this broker, or the harness starts none'
+  if (!traits.spawnWorker)
+    return 'workers in processes of their own cannot reach this broker, or the harness starts none'
   return log(capabilities, traits)
 }
 
 /** Waits until so many lines are there. */
 async function booked(context: CaseContext, bank: Bank, book: ReturnType<typeof ledger>, lines: number): Promise<void> {
-  for (const deadline = context.deadline(); ; ) {
+  for (const deadline = context.deadline(); ;) {
     const found = new Set((await bank.lines(book)).map(({ id }) => id)).size
     if (found >= lines) return
     assert.ok(performance.now() < deadline, `waited in vain for ${lines} lines, found ${found}`)
@@ -42,7 +43,7 @@ async function booked(context: CaseContext, bank: Bank, book: ReturnType<typeof 
 /** SIGSTOP at a moment when the worker holds no lock of a file that it shares with the others. */
 async function stopOutsideWrites(context: CaseContext, worker: WorkerProcess, store: string): Promise<void> {
   const file = /^sqlite:(.*)$/.exec(store)?.[1]
-  for (const deadline = context.deadline(); ; ) {
+  for (const deadline = context.deadline(); ;) {
     worker.kill('SIGSTOP')
     const locked = (file !== undefined && (await isLocked(file))) || (await context.harness.isLocked?.())
     if (!locked) return
@@ -78,23 +79,26 @@ export const pipelineCases: readonly ConformanceCase[] = [
     await worker.stop()
     await bank.check(book, 500)
   }),
-  ...atEachCommitPoint('a worker that joins and one that leaves hand over without loss or repeat', async (context, commitIn) => {
-    const bank = new Bank(context, commitIn)
-    const book = ledger(context.name('ledger'))
-    const producer = await bank.producer(book)
-    const first = await bank.work(book.app)
-    await bank.deposit(producer, 0, 300)
-    await booked(context, bank, book, 100)
-    const second = await bank.work(book.app)
-    await bank.deposit(producer, 300, 600)
-    await booked(context, bank, book, 400)
-    await first.stop()
-    await bank.deposit(producer, 600, 900)
-    await producer.close()
-    await booked(context, bank, book, 900)
-    await second.stop()
-    await bank.check(book, 900)
-  }),
+  ...atEachCommitPoint(
+    'a worker that joins and one that leaves hand over without loss or repeat',
+    async (context, commitIn) => {
+      const bank = new Bank(context, commitIn)
+      const book = ledger(context.name('ledger'))
+      const producer = await bank.producer(book)
+      const first = await bank.work(book.app)
+      await bank.deposit(producer, 0, 300)
+      await booked(context, bank, book, 100)
+      const second = await bank.work(book.app)
+      await bank.deposit(producer, 300, 600)
+      await booked(context, bank, book, 400)
+      await first.stop()
+      await bank.deposit(producer, 600, 900)
+      await producer.close()
+      await booked(context, bank, book, 900)
+      await second.stop()
+      await bank.check(book, 900)
+    }
+  ),
   ...atEachCommitPoint('a run that is stopped and started again goes on where it was', async (context, commitIn) => {
     const bank = new Bank(context, commitIn)
     const book = ledger(context.name('ledger'))
@@ -110,30 +114,45 @@ export const pipelineCases: readonly ConformanceCase[] = [
     await second.stop()
     await bank.check(book, 400)
   }),
-  ...atEachCommitPoint('poison bytes and a handler that keeps failing are parked with their cause; the partition goes on', async (context, commitIn) => {
-    const bank = new Bank(context, commitIn)
-    const failure = { retries: 1, backoff: { first: 1, most: 1 } }
-    const before = ({ amount }: { amount: number }): void => {
-      if (amount < 0) throw new Error('no negative deposits')
+  ...atEachCommitPoint(
+    'poison bytes and a handler that keeps failing are parked with their cause; the partition goes on',
+    async (context, commitIn) => {
+      const bank = new Bank(context, commitIn)
+      const failure = { retries: 1, backoff: { first: 1, most: 1 } }
+      const before = ({ amount }: { amount: number }): void => {
+        if (amount < 0) throw new Error('no negative deposits')
+      }
+      const book = ledger(context.name('ledger'), { before, failure, partitions: 1 })
+      const producer = await bank.producer(book)
+      await bank.deposit(producer, 0, 20)
+      const poison = {
+        topic: book.deposits.name,
+        partition: 0,
+        key: Buffer.from('account-1'),
+        value: Buffer.from('{no json'),
+        headers: noHeaders
+      }
+      await context.send([{ ...poison, stamp: undefined, timestamp: 1_700_000_000_000 }])
+      await producer.send({ key: 'account-2', value: { amount: -1, at: 1_700_000_000_020 } })
+      await bank.deposit(producer, 21, 40)
+      await producer.close()
+      const worker = await bank.work(book.app)
+      await booked(context, bank, book, 39)
+      await worker.stop()
+      const parked = await context.readAll(parkedTopic(book.deposits.name))
+      const cause = parked.map(({ headers }) => [
+        headerText(headers, parkedHeaders.code),
+        headerText(headers, parkedHeaders.attempts)
+      ])
+      assert.deepEqual(cause, [
+        ['bad-record', '1'],
+        ['handler', '2']
+      ])
+      assert.equal(Buffer.from(parked[0]!.value!).toString(), '{no json', 'the bytes as they came')
+      assert.match(headerText(parked[1]!.headers, parkedHeaders.error)!, /no negative deposits/)
+      assert.match(headerText(parked[1]!.headers, parkedHeaders.origin)!, new RegExp(`^${book.deposits.name}/0/`))
     }
-    const book = ledger(context.name('ledger'), { before, failure, partitions: 1 })
-    const producer = await bank.producer(book)
-    await bank.deposit(producer, 0, 20)
-    const poison = { topic: book.deposits.name, partition: 0, key: Buffer.from('account-1'), value: Buffer.from('{no json'), headers: noHeaders }
-    await context.send([{ ...poison, stamp: undefined, timestamp: 1_700_000_000_000 }])
-    await producer.send({ key: 'account-2', value: { amount: -1, at: 1_700_000_000_020 } })
-    await bank.deposit(producer, 21, 40)
-    await producer.close()
-    const worker = await bank.work(book.app)
-    await booked(context, bank, book, 39)
-    await worker.stop()
-    const parked = await context.readAll(parkedTopic(book.deposits.name))
-    const cause = parked.map(({ headers }) => [headerText(headers, parkedHeaders.code), headerText(headers, parkedHeaders.attempts)])
-    assert.deepEqual(cause, [['bad-record', '1'], ['handler', '2']])
-    assert.equal(Buffer.from(parked[0]!.value!).toString(), '{no json', 'the bytes as they came')
-    assert.match(headerText(parked[1]!.headers, parkedHeaders.error)!, /no negative deposits/)
-    assert.match(headerText(parked[1]!.headers, parkedHeaders.origin)!, new RegExp(`^${book.deposits.name}/0/`))
-  }),
+  ),
   ...atEachCommitPoint(
     'kill -9 of a worker: another takes over, nothing is lost or booked twice',
     async (context, commitIn) => {

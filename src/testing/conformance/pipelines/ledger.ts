@@ -32,7 +32,12 @@ export interface LedgerOptions {
  * booked twice, or booked by two owners.
  */
 export function ledger(name: string, { before, failure, partitions = 4 }: LedgerOptions = {}): Ledger {
-  const deposits = topic(`${name}-deposits`, { key: text, value: json<Deposit>(), eventTime: deposit => deposit.at, partitions })
+  const deposits = topic(`${name}-deposits`, {
+    key: text,
+    value: json<Deposit>(),
+    eventTime: deposit => deposit.at,
+    partitions
+  })
   const lines = topic(`${name}-lines`, { key: text, value: json<Line>(), partitions })
   const book = processor({
     name: 'book',
