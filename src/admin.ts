@@ -1,7 +1,7 @@
 import { withRetry, parkedTopic } from './broker/index.ts'
 import { StreamError } from './core/errors.ts'
 import type { AnyTopic } from './core/topic.ts'
-import { ensureTopic, groupName, type Pipeline, type RunHost } from './pipeline/index.ts'
+import { ensureGroup, ensureTopic, groupName, resolveTopic, type Pipeline, type RunHost } from './pipeline/index.ts'
 import type { AdminDriver, AnyAdapter, PartitionBacklog, TopicDescription } from './spec/index.ts'
 
 export interface CreateTopicOptions {
@@ -34,6 +34,23 @@ export class Admin {
       partitions,
       ...rest
     })
+  }
+
+  /**
+   * Creates what a pipeline needs and does not find: topics whose definitions give a partition count, and on a queue (Pub/Sub)
+   * its groups. A queue keeps what is written only for groups that it knows: prepare the pipelines that read a topic before
+   * anyone writes to it. `run` does the same for its own pipeline.
+   */
+  async prepare(pipeline: Pipeline): Promise<void> {
+    for (const stage of pipeline.stages) {
+      for (const topic of [...stage.from, ...stage.to]) await resolveTopic(this.#host, topic)
+      for (const topic of stage.from) await this.ensureGroup(groupName(pipeline.name, stage.name), topic)
+    }
+  }
+
+  /** The same for the group of a consumer. Nothing happens where the broker is a log. */
+  async ensureGroup(group: string, topic: AnyTopic): Promise<void> {
+    await ensureGroup(this.#host.adapterOf(topic.name), this.#host.environment, group, topic.name)
   }
 
   /** Deletes a topic and its records. Errors: `unknown-topic`. */

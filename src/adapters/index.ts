@@ -3,7 +3,6 @@ import type { AnyAdapter } from '../spec/index.ts'
 import type { FileOptions } from './file/index.ts'
 import type { KafkaOptions } from './kafka/index.ts'
 import type { MemoryOptions } from './memory/index.ts'
-import type { PubsubOptions } from './pubsub/index.ts'
 import type { PulsarOptions } from './pulsar/index.ts'
 
 /** The options of each adapter, by name: `{ adapter: 'kafka', brokers: [...] }` in `connect`. */
@@ -12,7 +11,6 @@ export interface AdapterOptions {
   readonly file: FileOptions
   readonly kafka: KafkaOptions
   readonly pulsar: PulsarOptions
-  readonly pubsub: PubsubOptions
 }
 
 /** What a folder of `src/adapters/` gives. */
@@ -39,9 +37,5 @@ export const adapters: { readonly [Name in keyof AdapterOptions]: () => Promise<
   pulsar: async () => {
     const { pulsar, pulsarOptions, fromUrl } = await import('./pulsar/index.ts')
     return { options: pulsarOptions, fromUrl, create: pulsar }
-  },
-  pubsub: async () => {
-    const { pubsub, pubsubOptions, fromUrl } = await import('./pubsub/index.ts')
-    return { options: pubsubOptions, fromUrl, create: pubsub }
   }
 }

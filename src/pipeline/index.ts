@@ -37,6 +37,6 @@ export type {
   SinkWriter,
   TransactionalWriter
 } from './sink-writer.ts'
-export { ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+export { ensureGroup, ensureParked, ensureTopic, parkedGroup, resolveTopic, type TopicResolver } from './topics.ts'
 export { VitalsPublisher } from './vitals-publisher.ts'
 export { VitalsView } from './vitals-view.ts'

@@ -113,9 +113,9 @@ class LogPlace extends Pumped<RawRecord> implements Place {
   }
 }
 
-/** How long a delivery is kept for us, and how often that is renewed, ms. */
-const hold = 60_000
-const renewal = 20_000
+/** How long a delivery is kept for us, which is what a crash costs, and how often that is renewed, ms. */
+const hold = 15_000
+const renewal = 4_000
 
 /**
  * A queue has no positions: deliveries are numbered here as they come, good until this place is closed. What was handed

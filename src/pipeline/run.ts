@@ -5,7 +5,7 @@ import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../
 import type { AnyAdapter } from '../spec/index.ts'
 import { noCounts, vitalsTopic } from '../watermark/index.ts'
 import type { Pipeline, ProcessorStage, SinkStage, SourceStage, Stage } from './definitions.ts'
-import { durableProducer, splitName, taskName } from './identity.ts'
+import { durableProducer, groupName, splitName, taskName } from './identity.ts'
 import { policyOf, processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
@@ -13,7 +13,7 @@ import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
 import { StageRunner } from './stage-runner.ts'
 import type { StageRuntime } from './stage-runtime.ts'
-import { ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+import { ensureGroup, ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
 import { VitalsView } from './vitals-view.ts'
 
@@ -123,8 +123,12 @@ class Run {
     const adapter = oneBroker(stage, from) ?? to[0]!.adapter
     const splits = stage.kind === 'source' ? await (stage.options.splits?.() ?? ['main']) : []
     const tasks = stage.kind === 'source' ? splits.length : coPartitioned(stage, from)
-    for (const input of from)
-      if (policyOf(stage.failure).then === 'park') await ensureParked(input, this.#host.environment)
+    const { environment } = this.#host
+    for (const input of from) {
+      // Before any stage writes: a queue keeps nothing for readers that it does not know.
+      await ensureGroup(input.adapter, environment, groupName(this.#pipeline.name, stage.name), input.topic.name)
+      if (policyOf(stage.failure).then === 'park') await ensureParked(input, environment)
+    }
 
     const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
     if (sink) this.#sinks.push(sink)

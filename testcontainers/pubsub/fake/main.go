@@ -21,6 +21,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/pstest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
 
@@ -42,6 +43,8 @@ func main() {
 		grpc.MaxRecvMsgSize(32<<20),
 		grpc.MaxSendMsgSize(32<<20),
 		grpc.UnaryInterceptor(refuseUnary),
+		// As the service's front ends: a client that stands still is noticed, and its messages go to others in the end.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 4 * time.Second, Timeout: 2 * time.Second}),
 	)
 	news := newNews()
 	pb.RegisterPublisherServer(server, &publisher{&fake.GServer, news})

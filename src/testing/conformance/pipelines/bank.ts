@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
-import { bindTopic, decodeRecord, Producer, type BoundTopic } from '../../../broker/index.ts'
+import { bindTopic, decodeRecord, parkedTopic, Producer, type BoundTopic } from '../../../broker/index.ts'
 import { systemEnvironment } from '../../../core/environment.ts'
+import type { RawRecord } from '../../../core/record.ts'
 import { decodeStamp } from '../../../core/stamp.ts'
 import type { AnyTopic } from '../../../core/topic.ts'
 import {
+  ensureGroup,
+  groupName,
   openStore,
+  parkedGroup,
   producerReports,
   resolveTopic,
   runPipeline,
@@ -14,6 +18,8 @@ import {
 } from '../../../pipeline/index.ts'
 import type { AnyAdapter } from '../../../spec/index.ts'
 import type { CaseContext } from '../context.ts'
+import { QueueReader } from '../queue-reader.ts'
+import { QueueTap } from './queue-tap.ts'
 import type { Deposit, Ledger, Line } from './ledger.ts'
 
 /** Where the tasks of a case commit: in a store, or in the broker. */
@@ -24,6 +30,8 @@ export class Bank {
   readonly #context: CaseContext
   readonly #commitIn: CommitPoint
   readonly #store = openStore('memory:', new Map())
+  /** On a queue: what was written to a topic since we have known it. */
+  readonly #taps = new Map<string, QueueTap>()
 
   constructor(context: CaseContext, commitIn: CommitPoint) {
     this.#context = context
@@ -70,9 +78,15 @@ export class Bank {
   }
 
   /** A producer that says goodbye when it is closed: the pipeline then comes to its end. */
-  async producer({ deposits, lines }: Ledger): Promise<Producer<string, Deposit>> {
+  async producer({ deposits, lines, app }: Ledger): Promise<Producer<string, Deposit>> {
     const bound = await this.bind(deposits)
     await this.bind(lines)
+    if (bound.adapter.capabilities.positions === 'none') {
+      // A queue keeps nothing for readers that it does not know.
+      const [stage] = app.stages
+      await ensureGroup(bound.adapter, systemEnvironment, groupName(app.name, stage!.name), deposits.name)
+      this.#taps.set(lines.name, await QueueTap.open(this.#context, lines.name, lines.partitions ?? 4))
+    }
     const reports = await producerReports(bound, systemEnvironment, 100)
     const producer = new Producer<string, Deposit>(bound, systemEnvironment, {}, reports)
     await producer.open()
@@ -93,7 +107,7 @@ export class Bank {
     const bound = await bindTopic(lines, await this.#context.adapter(), lines.partitions ?? 4, undefined)
     const all: { account: string; line: Line; id: string }[] = []
     for (let partition = 0; partition < bound.partitions; partition++) {
-      for (const raw of await this.#context.readAll(lines.name, partition)) {
+      for (const raw of await this.#read(lines.name, partition)) {
         const { key, value } = decodeRecord(bound, { topic: lines.name, partition }, raw)
         const { producer, sequence } = decodeStamp(raw.stamp!)
         all.push({
@@ -104,6 +118,22 @@ export class Bank {
       }
     }
     return all
+  }
+
+  /** What is on the parked topic of the deposits; on a queue in any order, and once. */
+  async parked({ deposits }: Ledger, count: number): Promise<readonly RawRecord[]> {
+    const topic = parkedTopic(deposits.name)
+    const { capabilities } = await this.#context.adapter()
+    if (capabilities.positions === 'log') return this.#context.readAll(topic)
+    return (await QueueReader.open(this.#context, { group: parkedGroup, topic })).take(count)
+  }
+
+  async #read(topic: string, partition: number): Promise<readonly RawRecord[]> {
+    const tap = this.#taps.get(topic)
+    if (!tap) return this.#context.readAll(topic, partition)
+    // The order is what the writer says, where the broker keeps none.
+    const sequence = ({ stamp }: RawRecord): number => decodeStamp(stamp!).sequence
+    return tap.records(partition).toSorted((left, right) => sequence(left) - sequence(right))
   }
 
   /**
