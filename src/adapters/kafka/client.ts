@@ -26,7 +26,6 @@ export interface VendorCluster {
   connect(): Promise<void>
   disconnect(): Promise<void>
   refreshMetadata(): Promise<void>
-  refreshMetadataIfNecessary(): Promise<void>
   findBroker(node: { readonly nodeId: number | string }): Promise<VendorBroker>
   findControllerBroker(): Promise<VendorBroker>
 }
