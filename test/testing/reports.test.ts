@@ -39,9 +39,11 @@ test('the matrix is a row per case, with every reason and the totals', () => {
   ])
 })
 
-test('grades: native only with transactions that readers can see the end of', () => {
-  expect(gradesOf(memoryCapabilities)).toMatchObject({ state: 'N', readByUs: 'N', readByOthers: 'N' })
-  expect(gradesOf({ ...memoryCapabilities, readCommitted: false })).toMatchObject({ readByUs: 'S', readByOthers: 'A' })
+test('grades: native only on a network broker with transactions that readers can see the end of', () => {
+  const network = { ...memoryCapabilities, scope: 'network' as const }
+  expect(gradesOf(network)).toMatchObject({ state: 'N', readByUs: 'N', readByOthers: 'N' })
+  expect(gradesOf(memoryCapabilities)).toMatchObject({ state: 'S', readByUs: 'S', readByOthers: 'A' })
+  expect(gradesOf({ ...network, readCommitted: false })).toMatchObject({ readByUs: 'S', readByOthers: 'A' })
   expect(gradesOf({ ...memoryCapabilities, transactions: false, scope: 'network' })).toMatchObject({
     state: 'S',
     readByUs: 'S',
