@@ -31,7 +31,7 @@ function same(actual: Uint8Array | null | undefined, expected: Uint8Array): void
 export const queueRecordCases: readonly ConformanceCase[] = [
   {
     group,
-    name: 'key and value come back byte for byte, whether they are text or not',
+    name: 'over a queue, key and value come back byte for byte, whether they are text or not',
     applies: queue,
     async run(context) {
       const text = Buffer.from('größe ✓')
@@ -44,7 +44,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'a record without a key, headers and stamp comes back without them',
+    name: 'over a queue, a record without a key, headers and stamp comes back without them',
     applies: queue,
     async run(context) {
       const record = await roundTrip(context, { key: null })
@@ -56,7 +56,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'an empty value is empty, a null value (tombstone) is null',
+    name: 'over a queue, an empty value is empty, a null value (tombstone) is null',
     applies: all(queue, tombstones),
     async run(context) {
       same((await roundTrip(context, { key: every, value: Buffer.alloc(0) })).value, Buffer.alloc(0))
@@ -65,7 +65,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'headers come back, unicode names and empty values included; the stamp comes back apart from them',
+    name: 'over a queue, headers come back, unicode names and empty values included; the stamp comes back apart from them',
     applies: queue,
     async run(context) {
       const headers = { 'trace-id': Buffer.from('4bf92f35'), größe: Buffer.from('naïve ✓ 🌊'), empty: Buffer.alloc(0) }
@@ -78,7 +78,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'the timestamp is the event time, or the time of the append where the broker says so',
+    name: 'over a queue, the timestamp is the event time, or the time of the append where the broker says so',
     applies: queue,
     async run(context) {
       const timestamp = systemEnvironment.now() - 3_600_000
@@ -90,7 +90,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'a batch over several partitions and topics has a result per record; each partition gets its own',
+    name: 'over a queue, a batch over several partitions and topics has a result per record; each partition gets its own',
     applies: queue,
     async run(context) {
       const topics = [await context.topic(3), await context.topic(2)]
@@ -118,7 +118,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'a record that is too large is refused with too-large, and nothing after it in its partition is written',
+    name: 'over a queue, a record that is too large is refused with too-large, and nothing after it in its partition is written',
     applies: all(queue, limited),
     async run(context) {
       const adapter = await context.adapter()
@@ -139,7 +139,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'the largest record that is declared comes through, larger than what the reader may hold',
+    name: 'over a queue, the largest record that is declared comes through, larger than what the reader may hold',
     applies: all(queue, limited),
     async run(context) {
       const topic = await context.topic()
@@ -152,7 +152,7 @@ export const queueRecordCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'a batch for a topic that exists and one that does not fails for the latter alone',
+    name: 'over a queue, a batch for a topic that exists and one that does not fails for the latter alone',
     applies: queue,
     async run(context) {
       const adapter = await context.adapter()

@@ -109,7 +109,7 @@ export const queueCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'receive gives an empty array after its wait, and is woken by a record',
+    name: 'a queue gives an empty array after the wait, and is woken by a record',
     applies: queue,
     async run(context) {
       const topic = await context.topic()
@@ -126,7 +126,7 @@ export const queueCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'receive of a queue is ended by its signal, and nothing is lost by that',
+    name: 'receiving from a queue is ended by the signal, and nothing is lost by that',
     applies: queue,
     async run(context) {
       const adapter = await context.adapter()
@@ -143,7 +143,7 @@ export const queueCases: readonly ConformanceCase[] = [
   },
   {
     group,
-    name: 'one receive of a queue hands over about maxBytes at most',
+    name: 'a queue hands over about maxBytes at once, at most',
     applies: queue,
     async run(context) {
       const topic = await context.topic()
