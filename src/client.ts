@@ -1,7 +1,7 @@
 import { Consumer, Producer, type ConsumerOptions, type ProducerOptions } from './broker/index.ts'
 import type { Environment } from './core/environment.ts'
 import { StreamError } from './core/errors.ts'
-import { parseText, upperSnake, type Variables } from './core/options.ts'
+import type { Variables } from './core/options.ts'
 import type { SchemaRegistry } from './core/registry.ts'
 import type { Topic } from './core/topic.ts'
 import { Admin } from './admin.ts'
@@ -49,7 +49,7 @@ export class Client {
    */
   async run(pipeline: Pipeline, options: RunOptions = {}): Promise<void> {
     this.#assertOpen()
-    const settings = runSettings({ ...options, ...this.#runVariables() })
+    const settings = runSettings(options, this.#parts.variables)
     const stop = new AbortController()
     const onSignal = (): void => {
       // A second one stops at once, as if there were no handler.
@@ -132,17 +132,6 @@ export class Client {
       commitIn: store === undefined ? 'either' : store === 'broker' ? 'broker' : 'store',
       openStore: () => (this.#store ??= openStore(store === 'broker' ? undefined : store, brokers))
     }
-  }
-
-  #runVariables(): Partial<RunOptions> {
-    const found: Record<string, unknown> = {}
-    for (const [name, value] of Object.entries(defaultSettings)) {
-      const variable = `TIDEMARK_RUN__${upperSnake(name)}`
-      const textForm = this.#parts.variables[variable]
-      if (textForm !== undefined)
-        found[name] = parseText(variable, { kind: typeof value as 'string', doc: '' }, textForm)
-    }
-    return found
   }
 
   #assertOpen(): void {

@@ -43,7 +43,7 @@ describe('options of a run', () => {
     )
     expect(() => runSettings({ commitInterval: 0 })).toThrow(/'commitInterval' must be above 0/)
     expect(() => runSettings({ guarantee: 'exactly_once' as never })).toThrow(
-      /'guarantee' must be exactly-once or at-least-once, got 'exactly_once'/
+      /'guarantee' must be one of exactly-once, at-least-once, got 'exactly_once'/
     )
     expect(runSettings({ commitInterval: 5, signal: new AbortController().signal })).toEqual({
       ...defaultSettings,

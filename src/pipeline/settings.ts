@@ -1,4 +1,5 @@
 import { StreamError } from '../core/errors.ts'
+import { type OptionTable, readOptions, type Variables } from '../core/options.ts'
 
 export type Guarantee = 'exactly-once' | 'at-least-once'
 
@@ -43,27 +44,26 @@ export const defaultSettings: RunSettings = {
   vitalsInterval: 1_000
 }
 
-export function runSettings(options: RunOptions): RunSettings {
-  const { signal: _, ...rest } = options
-  for (const name of Object.keys(rest)) {
-    if (!Object.hasOwn(defaultSettings, name))
-      throw new StreamError(
-        'bad-config',
-        `run: unknown option '${name}'; known are ${Object.keys(defaultSettings).join(', ')}, signal`
-      )
-  }
-  const settings = {
-    ...defaultSettings,
-    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  }
+const table: OptionTable = {
+  guarantee: { kind: 'string', values: ['exactly-once', 'at-least-once'], doc: 'what a crash may do to outputs' },
+  handleSignals: { kind: 'boolean', doc: 'SIGTERM and SIGINT drain' },
+  commitInterval: { kind: 'number', doc: 'most time between two commits of a task, ms' },
+  commitRecords: { kind: 'number', doc: 'most records in a commit' },
+  commitBytes: { kind: 'number', doc: 'most bytes of outputs in a commit' },
+  maxBufferedBytes: { kind: 'number', doc: 'most bytes that a stage holds of records not yet processed' },
+  sessionTimeout: { kind: 'number', doc: "a crashed worker's partitions are free after this long, ms" },
+  drainTimeout: { kind: 'number', doc: 'time for a task to drain, ms' },
+  vitalsInterval: { kind: 'number', doc: 'time between two reports on the vitals topic, ms' },
+  signal: { kind: 'object', doc: 'drains and resolves when aborted' }
+} satisfies Record<keyof RunOptions, OptionTable[string]>
+
+/** Checks the options of a run after laying the environment (`TIDEMARK_RUN__<OPTION>`) over them; fills in the defaults. */
+export function runSettings(options: RunOptions, variables: Variables = {}): RunSettings {
+  const { signal: _, ...given } = readOptions('run', table, options, variables, 'TIDEMARK_RUN')
+  const settings: RunSettings = { ...defaultSettings, ...given }
   for (const [name, value] of Object.entries(settings)) {
     if (typeof value === 'number' && !(value > 0))
-      throw new StreamError('bad-config', `run: '${name}' must be above 0, got ${value}`)
+      throw new StreamError('bad-config', `run: option '${name}' must be above 0, got ${value}`)
   }
-  if (settings.guarantee !== 'exactly-once' && settings.guarantee !== 'at-least-once')
-    throw new StreamError(
-      'bad-config',
-      `run: 'guarantee' must be exactly-once or at-least-once, got '${String(settings.guarantee)}'`
-    )
   return settings
 }

@@ -1,0 +1,337 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { StreamError } from '../../src/core/errors.ts'
+import { MemoryStore, OutputsFirst, SqliteStore, type ClientStore } from '../../src/exactly-once/index.ts'
+import {
+  brokerKit,
+  commitOf,
+  memoryKit,
+  other,
+  output,
+  row,
+  rowsOf,
+  sqliteKit,
+  task,
+  unsentOf,
+  type StoreKit
+} from './stores.ts'
+
+const cleanUps: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
+})
+
+async function directory(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'tidemark-store-'))
+  cleanUps.push(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+const kits: [string, () => Promise<StoreKit>][] = [
+  ['MemoryStore', memoryKit],
+  ['SqliteStore', async () => sqliteKit(join(await directory(), 'deep', 'commits.db'))],
+  ['BrokerStore', brokerKit]
+]
+
+describe.each(kits)('%s', (_, open) => {
+  const opened = async (): Promise<StoreKit> => {
+    const kit = await open()
+    cleanUps.push(() => kit.close())
+    return kit
+  }
+
+  it('gives an empty log of a task that never committed', async () => {
+    const { store } = await opened()
+    const log = await store.acquire(task)
+    expect(log.last).toBeUndefined()
+    expect(rowsOf(log)).toEqual([])
+    expect(log.unsent).toEqual([])
+    expect(log.epoch).toBeGreaterThan(0)
+    await log.close()
+  })
+
+  it('keeps the last commit, the rows of state, and nothing of other tasks', async () => {
+    const { store, again } = await opened()
+    const log = await store.acquire(task)
+    const second = commitOf(2, {
+      state: [row('a', null), row('b', '3'), row('\u00ff\u0000|', 'x'), row('t', '', '~timers')]
+    })
+    expect(await log.append(commitOf(1, { state: [row('a', '1'), row('b', '2'), row('a', 'note', 'note')] }))).toBe(
+      'ok'
+    )
+    expect(await log.append(second)).toBe('ok')
+    // The same partition of a changelog, another task.
+    const strange = await store.acquire(other)
+    expect(strange.last).toBeUndefined()
+    expect(rowsOf(strange)).toEqual([])
+    expect(await strange.append(commitOf(1, { state: [row('b', 'strange')] }))).toBe('ok')
+    const successor = await (await again()).acquire(task)
+    expect(successor.last).toMatchObject({ number: 2, token: second.token })
+    expect(Buffer.from(successor.last!.head).toString()).toBe('head 2')
+    expect(rowsOf(successor)).toEqual(['note a note', 'total b 3', 'total \u00ff\u0000| x', '~timers t '].sort())
+    for (const each of [log, strange, successor]) await each.close()
+  })
+
+  it('fences the old owner when a new one has acquired, whatever it has committed', async () => {
+    const { store, again } = await opened()
+    const old = await store.acquire(task)
+    await old.append(commitOf(1))
+    const next = await (await again()).acquire(task)
+    expect(await old.append(commitOf(2, { state: [row('a', 'zombie')] }))).toBe('fenced')
+    expect(await next.append(commitOf(2, { state: [row('a', 'new')] }))).toBe('ok')
+    expect(await old.append(commitOf(2))).toBe('fenced')
+    expect(await old.append(commitOf(3))).toBe('fenced')
+    const last = await (await again()).acquire(task)
+    expect(last.last).toMatchObject({ number: 2 })
+    expect(rowsOf(last)).toEqual(['total a new'])
+  })
+
+  it('settles an append that was lost: it is absent, and the same again takes effect once', async () => {
+    const kit = await opened()
+    const log = await kit.store.acquire(task)
+    await log.append(commitOf(1, { state: [row('a', '1')] }))
+    const commit = commitOf(2, { state: [row('a', '2')], outputs: [output('x')] })
+    kit.lose()
+    expect(await log.append(commit)).toBe('unknown')
+    const found = await log.readBack()
+    expect(found).not.toBe('fenced')
+    expect(found !== 'fenced' && found.last?.number).toBe(1)
+    expect(await log.append(commit)).toBe('ok')
+    const next = await (await kit.again()).acquire(task)
+    expect(next.last).toMatchObject({ number: 2, token: commit.token })
+    expect(rowsOf(next)).toEqual(['total a 2'])
+  })
+
+  it('settles an append whose answer was lost: it is there, by its token', async () => {
+    const kit = await opened()
+    const log = await kit.store.acquire(task)
+    const commit = commitOf(1, { state: [row('a', '1')] })
+    kit.hide()
+    expect(await log.append(commit)).toBe('unknown')
+    const found = await log.readBack()
+    expect(found !== 'fenced' && found.last).toMatchObject({ number: 1, token: commit.token })
+    expect(await log.append(commitOf(2))).toBe('ok')
+  })
+
+  it('after an unclear append tells whose commit it finds, or that another is in charge', async () => {
+    const kit = await opened()
+    const log = await kit.store.acquire(task)
+    const mine = commitOf(1)
+    kit.lose()
+    expect(await log.append(mine)).toBe('unknown')
+    const successor = await (await kit.again()).acquire(task)
+    const theirs = commitOf(1)
+    expect(await successor.append(theirs)).toBe('ok')
+    const found = await log.readBack()
+    if (found !== 'fenced') expect(found.last).toMatchObject({ number: 1, token: theirs.token })
+  })
+})
+
+describe.each(kits.slice(0, 2))('%s with a relay', (_, open) => {
+  const opened = async (): Promise<StoreKit> => {
+    const kit = await open()
+    cleanUps.push(() => kit.close())
+    return kit
+  }
+
+  it('raises the epoch with each owner', async () => {
+    const { store, again } = await opened()
+    const epochs: number[] = []
+    for (let round = 0; round < 3; round++)
+      epochs.push((await store.acquire(task)).epoch, (await (await again()).acquire(task)).epoch)
+    expect(epochs).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
+  it('appends under the next number only', async () => {
+    const { store } = await opened()
+    const log = await store.acquire(task)
+    expect(await log.append(commitOf(2))).toBe('fenced')
+    expect(await log.append(commitOf(1))).toBe('ok')
+    expect(await log.append(commitOf(1))).toBe('fenced')
+    expect(await log.append(commitOf(3))).toBe('fenced')
+    expect(await log.append(commitOf(2))).toBe('ok')
+  })
+
+  it('keeps outputs until they are told to be sent, in order', async () => {
+    const { store, again } = await opened()
+    const log = await store.acquire(task)
+    await log.append(commitOf(1, { outputs: [output('a'), output('b')] }))
+    await log.append(commitOf(2))
+    await log.append(commitOf(3, { outputs: [output('c')] }))
+    expect(unsentOf(await (await again()).acquire(task))).toEqual(['1 a', '1 b', '3 c'])
+    const next = await store.acquire(task)
+    expect(next.unsent[0]!.outputs[0]).toEqual(output('a'))
+    await next.append(commitOf(4, { outputs: [output('d')], relayedTo: 1 }))
+    expect(unsentOf(await store.acquire(task))).toEqual(['3 c', '4 d'])
+    await (await store.acquire(task)).append(commitOf(5, { relayedTo: 4 }))
+    expect(unsentOf(await store.acquire(task))).toEqual([])
+  })
+
+  it('writes nothing of an append that is refused', async () => {
+    const { store } = await opened()
+    const old = await store.acquire(task)
+    await old.append(commitOf(1, { outputs: [output('a')], state: [row('a', '1')] }))
+    const next = await store.acquire(task)
+    await old.append(
+      commitOf(2, { outputs: [output('zombie')], state: [row('a', 'zombie'), row('z', 'zombie')], relayedTo: 1 })
+    )
+    expect(rowsOf(next)).toEqual(['total a 1'])
+    const last = await store.acquire(task)
+    expect(unsentOf(last)).toEqual(['1 a'])
+    expect(rowsOf(last)).toEqual(['total a 1'])
+  })
+})
+
+describe('BrokerStore', () => {
+  it('makes outputs, positions and changelog visible together, or none of them', async () => {
+    const { store, broker } = await brokerKit()
+    const log = await store.acquire(task)
+    const positions = [{ topic: 'in', partition: 1, position: '7' }]
+    broker.createTopic({ topic: 'in', partitions: 2 })
+    broker.faults.failTransaction({ effect: 'none' })
+    await log.append(commitOf(1, { outputs: [output('a')], positions }))
+    expect(broker.log({ topic: 'out', partition: 1 }).end).toBe(0)
+    expect(broker.group('p.s').committed({ topic: 'in', partition: 1 })).toBeUndefined()
+    await log.readBack()
+    expect(await log.append(commitOf(1, { outputs: [output('a')], positions }))).toBe('ok')
+    expect(broker.log({ topic: 'out', partition: 1 }).end).toBe(1)
+    expect(broker.group('p.s').committed({ topic: 'in', partition: 1 })).toBe('7')
+  })
+
+  it.each(['open-committed', 'open-aborted'] as const)(
+    'waits out a transaction that its predecessor left %s',
+    async effect => {
+      const { store, again, broker } = await brokerKit()
+      const log = await store.acquire(task)
+      await log.append(commitOf(1, { state: [row('a', '1')] }))
+      broker.faults.failTransaction({ effect })
+      expect(await log.append(commitOf(2, { state: [row('a', '2')], outputs: [output('x')] }))).toBe('unknown')
+      const next = await (await again()).acquire(task)
+      expect(next.last!.number).toBe(effect === 'open-committed' ? 2 : 1)
+      expect(rowsOf(next)).toEqual([effect === 'open-committed' ? 'total a 2' : 'total a 1'])
+      expect(broker.log({ topic: 'out', partition: 1 }).end).toBe(effect === 'open-committed' ? 1 : 0)
+    }
+  )
+
+  it('says why when the broker refuses for good, instead of trying for ever', async () => {
+    const { store } = await brokerKit()
+    const log = await store.acquire(task)
+    const nowhere = { ...output('a'), topic: 'nowhere' }
+    await expect(log.append(commitOf(1, { outputs: [nowhere] }))).rejects.toMatchObject({ code: 'unknown-topic' })
+  })
+
+  it('is refused on a broker without transactions, with the way out', async () => {
+    const { BrokerStore } = await import('../../src/exactly-once/index.ts')
+    expect(() => new BrokerStore({ name: 'plain' } as never, 1)).toThrow(
+      "'plain' has no transactions: commit to a database instead"
+    )
+  })
+})
+
+describe('SqliteStore', () => {
+  it('refuses what is no database as corrupt, and names the file', async () => {
+    const { writeFile } = await import('node:fs/promises')
+    const path = join(await directory(), 'commits.db')
+    await writeFile(path, 'this is no database at all, and long enough to be read as one '.repeat(50))
+    await expect(SqliteStore.open(path)).rejects.toMatchObject({
+      code: 'corrupt',
+      message: expect.stringContaining(path)
+    })
+  })
+
+  it('names a folder that it cannot make', async () => {
+    const { writeFile } = await import('node:fs/promises')
+    const file = join(await directory(), 'file')
+    await writeFile(file, '')
+    await expect(SqliteStore.open(join(file, 'commits.db'))).rejects.toMatchObject({
+      code: 'bad-config',
+      message: expect.stringContaining('cannot be opened')
+    })
+  })
+
+  it('tells a damaged outbox as corrupt', async () => {
+    const store = await SqliteStore.open(':memory:')
+    const log = await store.acquire(task)
+    await log.append(commitOf(1, { outputs: [output('a')] }))
+    store.database.exec("UPDATE tidemark_outbox SET outputs = x'0102'")
+    await expect(store.acquire(task)).rejects.toSatisfy(error => StreamError.is(error) && error.code === 'corrupt')
+    await store.close()
+  })
+})
+
+describe('OutputsFirst', () => {
+  it('keeps state and positions, and no outputs: they are sent already', async () => {
+    const inner = new MemoryStore()
+    const log = await new OutputsFirst(inner).acquire(task)
+    await log.append(commitOf(1, { outputs: [output('a')], state: [row('a', '1')] }))
+    const next = await inner.acquire(task)
+    expect(unsentOf(next)).toEqual([])
+    expect(rowsOf(next)).toEqual(['total a 1'])
+    expect(await log.append(commitOf(2))).toBe('fenced')
+  })
+})
+
+const clientStores: [string, () => Promise<ClientStore>][] = [
+  ['MemoryStore', async () => new MemoryStore()],
+  ['SqliteStore', async () => SqliteStore.open(':memory:')]
+]
+
+describe.each(clientStores)('leases and positions of %s', (_, open) => {
+  it('are taken by a conditional write', async () => {
+    const store = await open()
+    expect(await store.leases('g')).toEqual([])
+    expect(await store.take('g', '0', 'one', undefined)).toBe(true)
+    expect(await store.take('g', '0', 'two', undefined)).toBe(false)
+    const [seen] = await store.leases('g')
+    expect(seen).toEqual({ name: '0', owner: 'one', beat: 1, wish: undefined })
+    expect(await store.beat('g', 'one')).toEqual(['0'])
+    // The owner has moved: what was seen is not true any more.
+    expect(await store.take('g', '0', 'two', seen)).toBe(false)
+    const [now] = await store.leases('g')
+    expect(await store.take('g', '0', 'two', now)).toBe(true)
+    expect(await store.beat('g', 'one')).toEqual([])
+    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'two', beat: 3 })
+    expect(await store.leases('other')).toEqual([])
+    await store.close()
+  })
+
+  it('are asked for, given back by their owner only, and freed', async () => {
+    const store = await open()
+    await store.take('g', '0', 'one', undefined)
+    await store.ask('g', '0', 'two')
+    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'one', wish: 'two' })
+    await store.release('g', '0', 'two')
+    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'one' })
+    await store.release('g', '0', 'one')
+    const [free] = await store.leases('g')
+    expect(free).toMatchObject({ owner: undefined, wish: undefined })
+    await store.ask('g', '0', 'two')
+    expect((await store.leases('g'))[0]).toMatchObject({ wish: undefined })
+    expect(await store.take('g', '0', 'two', free)).toBe(true)
+    const [taken] = await store.leases('g')
+    expect(await store.take('g', '0', undefined, taken)).toBe(true)
+    expect((await store.leases('g'))[0]).toMatchObject({ owner: undefined })
+    await store.close()
+  })
+
+  it('of positions keep the last of each partition', async () => {
+    const store = await open()
+    const place = { topic: 't', partition: 0 }
+    expect(await store.positions('g', 't')).toEqual(new Map())
+    await store.storePositions('g', [
+      { ...place, position: '5' },
+      { topic: 't', partition: 1, position: '1' }
+    ])
+    await store.storePositions('g', [{ ...place, position: '6' }])
+    expect(await store.positions('g', 't')).toEqual(
+      new Map([
+        [0, '6'],
+        [1, '1']
+      ])
+    )
+    expect(await store.positions('h', 't')).toEqual(new Map())
+    await store.close()
+  })
+})
