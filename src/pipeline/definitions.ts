@@ -2,7 +2,7 @@ import { StreamError } from '../core/errors.ts'
 import type { Entry, StreamRecord } from '../core/record.ts'
 import type { AnyTopic, Topic } from '../core/topic.ts'
 import type { StateDefinitions, StateHandles } from '../state/index.ts'
-import type { SinkWriter } from './sink-writer.ts'
+import type { SinkContext, SinkWriter } from './sink-writer.ts'
 
 /** One topic or several. */
 export type Topics = AnyTopic | readonly AnyTopic[]
@@ -184,12 +184,6 @@ export function source<const To extends Topics>(options: SourceOptions<To>): Sou
     failure: options.failure ?? {},
     options
   }
-}
-
-export interface SinkContext {
-  readonly task: string
-  readonly signal: AbortSignal
-  readonly watermark: number
 }
 
 /** Called with the records of one commit, in order. May see them again after a crash. */

@@ -10,7 +10,6 @@ export type {
   ProcessorOptions,
   ProcessorStage,
   RecordOf,
-  SinkContext,
   SinkOptions,
   SinkStage,
   SourceContext,
@@ -31,6 +30,7 @@ export { producerReports } from './producer-reports.ts'
 export { runPipeline, type RunHost } from './run.ts'
 export { defaultSettings, runSettings, type Guarantee, type RunOptions, type RunSettings } from './settings.ts'
 export type {
+  SinkContext,
   OpenPlainWriter,
   OpenTransactionalWriter,
   PlainWriter,

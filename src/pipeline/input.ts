@@ -2,7 +2,13 @@ import { decodePart, eventTimeOf, type BoundTopic } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
-import { PartitionTracker, silence, type Counts, type TopicMembership, type TrackerSnapshot } from '../watermark/index.ts'
+import {
+  PartitionTracker,
+  silence,
+  type Counts,
+  type TopicMembership,
+  type TrackerSnapshot
+} from '../watermark/index.ts'
 
 export type MutableCounts = { -readonly [Name in keyof Counts]: Counts[Name] }
 

@@ -1,5 +1,11 @@
 import type { CommitStore, TaskLog } from '../exactly-once/index.ts'
-import type { SinkContext } from './definitions.ts'
+
+/** What a sink may know while it writes. */
+export interface SinkContext {
+  readonly task: string
+  readonly signal: AbortSignal
+  readonly watermark: number
+}
 
 /** What a destination promises; visible in the type of the writer. */
 export type SinkWriter<Item> = TransactionalWriter<Item> | PlainWriter<Item>

@@ -54,14 +54,22 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
 export const parkedGroup = 'parked'
 
 /** The dead-letter topic of a bound one. */
-export async function ensureParked({ adapter, topic, partitions }: BoundTopic, environment: Environment): Promise<void> {
+export async function ensureParked(
+  { adapter, topic, partitions }: BoundTopic,
+  environment: Environment
+): Promise<void> {
   const parked = parkedTopic(topic.name)
   await ensureTopic(adapter, environment, { topic: parked, partitions })
   await ensureGroup(adapter, environment, parkedGroup, parked)
 }
 
 /** On a queue: from now on what is written to the topic is kept for the group. A log keeps it anyway. */
-export async function ensureGroup(adapter: AnyAdapter, environment: Environment, group: string, topic: string): Promise<void> {
+export async function ensureGroup(
+  adapter: AnyAdapter,
+  environment: Environment,
+  group: string,
+  topic: string
+): Promise<void> {
   if (adapter.capabilities.positions === 'log') return
   await administrate(adapter, environment, `preparing group '${group}' of topic '${topic}'`, async admin => {
     await admin.ensureGroup?.(group, topic)

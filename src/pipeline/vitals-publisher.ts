@@ -3,7 +3,15 @@ import { diagnose } from '../core/diagnostics.ts'
 import type { Environment, Timer } from '../core/environment.ts'
 import { noHeaders, type OutgoingRecord } from '../core/record.ts'
 import type { AnyAdapter, ProducerDriver } from '../spec/index.ts'
-import { encodeQuestion, encodeRepeated, encodeReports, encodeVitals, vitalsTopic, type HeardVitals, type Vitals } from '../watermark/index.ts'
+import {
+  encodeQuestion,
+  encodeRepeated,
+  encodeReports,
+  encodeVitals,
+  vitalsTopic,
+  type HeardVitals,
+  type Vitals
+} from '../watermark/index.ts'
 
 type Report = Omit<Vitals, 'beat'>
 
@@ -46,7 +54,9 @@ export class VitalsPublisher {
   /** On a queue: asks the others for what was said before we came. Rejects when that cannot be asked. */
   async ask(by: string): Promise<void> {
     const doing = 'asking on the vitals topic who is there'
-    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, () => this.#say([encodeQuestion(by)]))
+    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, () =>
+      this.#say([encodeQuestion(by)])
+    )
   }
 
   /** On a queue: passes on what others have said, for somebody who has asked. */
@@ -143,7 +153,8 @@ export class VitalsPublisher {
   /** A record per producer, which a log compacts; together where there is no compaction. */
   #records(reports: readonly Report[]): OutgoingRecord[] {
     const vitals = reports.map(report => ({ ...report, beat: ++this.#beat }))
-    if (this.#adapter.capabilities.positions === 'none') return encodeReports(vitals).map(value => this.#record(null, value))
+    if (this.#adapter.capabilities.positions === 'none')
+      return encodeReports(vitals).map(value => this.#record(null, value))
     return vitals.map(report => this.#record(Buffer.from(report.producer, 'latin1'), encodeVitals(report)))
   }
 

@@ -1,7 +1,14 @@
 import { hasCode, withRetry } from '../broker/index.ts'
 import { sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
-import { decodeVitalsMessage, silence, TopicMembership, vitalsTopic, type Vitals, type VitalsMessage } from '../watermark/index.ts'
+import {
+  decodeVitalsMessage,
+  silence,
+  TopicMembership,
+  vitalsTopic,
+  type Vitals,
+  type VitalsMessage
+} from '../watermark/index.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
 
 /** On a queue: how long those who were here before have for telling us what they know, ms. */
