@@ -26,7 +26,7 @@ import { startKafkaProcess } from './kafka/process.ts'
 import type { Server } from './server.ts'
 import { isCached } from './support/cache.ts'
 import { hasDocker } from './support/docker.ts'
-import { StartError } from './support/guarded-process.ts'
+import { onFreePorts } from './support/local-server.ts'
 import { mavenJars, type MavenDownload } from './support/maven.ts'
 import { missingJava, missingMaven, missingOpenssl } from './support/tools.ts'
 
@@ -47,7 +47,6 @@ const JARS: MavenDownload = {
   ]
 }
 const JAVA_VERSION = 17
-const ATTEMPTS = 3
 
 /** Says in one sentence why no Kafka can be started on this machine; undefined when one can. */
 export async function kafkaAvailable(): Promise<string | undefined> {
@@ -65,7 +64,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Server> {
   const reason = docker ? await missingOpenssl() : await missingForProcess()
   if (reason) throw new Error(`Kafka ${KAFKA_VERSION} cannot be started: ${reason}`)
   const jars = docker ? '' : await mavenJars(JARS)
-  for (let attempt = 1; ; attempt++) {
+  return onFreePorts(options.port !== undefined, async () => {
     const plan = await makePlan(options)
     try {
       if (!docker) return await startKafkaProcess(plan, jars)
@@ -74,11 +73,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Server> {
       return await startKafkaContainer(plan, KAFKA_VERSION)
     } catch (error) {
       await rm(plan.directory, { recursive: true, force: true })
-      // Between our look at a port and the server's bind, somebody else may have taken it.
-      const lostRace = error instanceof StartError && /Address already in use|BindException/.test(error.exit.tail)
-      if (!lostRace || options.port !== undefined || attempt === ATTEMPTS) throw error
+      throw error
     }
-  }
+  })
 }
 
 async function missingForProcess(): Promise<string | undefined> {

@@ -24,7 +24,7 @@ import { join } from 'node:path'
 import { buildFake, isBuilt } from './pubsub/build.ts'
 import { type PubsubServer, type PubsubServerOptions, runPubsub } from './pubsub/process.ts'
 import { CommandError, run } from './support/run.ts'
-import { StartError } from './support/guarded-process.ts'
+import { onFreePorts } from './support/local-server.ts'
 import { javaCommand, missingJava } from './support/tools.ts'
 
 export type { PubsubServer, PubsubServerOptions } from './pubsub/process.ts'
@@ -44,7 +44,6 @@ export interface PubsubFaults {
 
 const EMULATOR = '/usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib'
 const EMULATOR_JAVA = 11
-const ATTEMPTS = 3
 
 /** Says in one sentence why no Pub/Sub can be started on this machine; undefined when one can. */
 export async function pubsubAvailable(): Promise<string | undefined> {
@@ -68,7 +67,7 @@ export async function startPubsub(options: PubsubOptions = {}): Promise<PubsubSe
     args: (host: string, port: number) => ['-address', `${host}:${port}`, ...faults],
     ready: 'listening on'
   }
-  return started(command, options)
+  return onFreePorts(options.port !== undefined, () => runPubsub(command, options))
 }
 
 /** Says in one sentence why Google's Java emulator cannot be started on this machine; undefined when it can. */
@@ -90,19 +89,7 @@ export async function startPubsubEmulator(options: PubsubServerOptions = {}): Pr
     args: (host: string, port: number) => ['-Xmx512m', '-jar', jar, `--host=${host}`, `--port=${port}`],
     ready: 'Server started, listening'
   }
-  return started(command, options)
-}
-
-async function started(command: Parameters<typeof runPubsub>[0], options: PubsubServerOptions): Promise<PubsubServer> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await runPubsub(command, options)
-    } catch (error) {
-      // Between our look at a port and the server's bind, somebody else may have taken it.
-      const lostRace = error instanceof StartError && /address already in use|BindException/i.test(error.exit.tail)
-      if (!lostRace || options.port !== undefined || attempt === ATTEMPTS) throw error
-    }
-  }
+  return onFreePorts(options.port !== undefined, () => runPubsub(command, options))
 }
 
 async function emulatorJar(): Promise<string | undefined> {

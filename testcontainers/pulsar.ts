@@ -27,7 +27,7 @@ import { makePlan, type PulsarOptions } from './pulsar/plan.ts'
 import { type PulsarServer, startPulsarProcess } from './pulsar/process.ts'
 import { isCached } from './support/cache.ts'
 import { hasDocker } from './support/docker.ts'
-import { StartError } from './support/guarded-process.ts'
+import { onFreePorts } from './support/local-server.ts'
 import { missingJava, missingMaven, missingOpenssl } from './support/tools.ts'
 
 export type { PulsarOptions } from './pulsar/plan.ts'
@@ -39,7 +39,6 @@ export const PULSAR_VERSION = '4.0.8'
 
 const CACHE_NAME = `pulsar-${PULSAR_VERSION}`
 const JAVA_VERSION = 17
-const ATTEMPTS = 3
 
 /** Says in one sentence why no Pulsar can be started on this machine; undefined when one can. */
 export async function pulsarAvailable(): Promise<string | undefined> {
@@ -57,7 +56,7 @@ export async function startPulsar(options: PulsarOptions = {}): Promise<PulsarSe
   const reason = docker ? await missingOpenssl() : await missingForProcess()
   if (reason) throw new Error(`Pulsar ${PULSAR_VERSION} cannot be started: ${reason}`)
   const files = docker ? '' : await fetchPulsar(CACHE_NAME, PULSAR_VERSION)
-  for (let attempt = 1; ; attempt++) {
+  return onFreePorts(options.port !== undefined, async () => {
     const plan = await makePlan(options)
     try {
       if (!docker) return await startPulsarProcess(plan, files)
@@ -66,11 +65,9 @@ export async function startPulsar(options: PulsarOptions = {}): Promise<PulsarSe
       return await startPulsarContainer(plan, PULSAR_VERSION)
     } catch (error) {
       await rm(plan.directory, { recursive: true, force: true })
-      // Between our look at a port and the server's bind, somebody else may have taken it.
-      const lostRace = error instanceof StartError && /Address already in use|BindException/.test(error.exit.tail)
-      if (!lostRace || options.port !== undefined || attempt === ATTEMPTS) throw error
+      throw error
     }
-  }
+  })
 }
 
 async function missingForProcess(): Promise<string | undefined> {

@@ -1,7 +1,8 @@
-import { rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Server } from '../server.ts'
 import { startGuarded, type GuardedProcess } from '../support/guarded-process.ts'
+import { startLocalServer } from '../support/local-server.ts'
 import { run } from '../support/run.ts'
 import { javaCommand } from '../support/tools.ts'
 import { formatArguments, kafkaProperties, READY } from './configuration.ts'
@@ -38,33 +39,8 @@ export async function startKafkaProcess(plan: KafkaPlan, jars: string): Promise<
     return startGuarded(order, plan.timeout)
   }
 
-  let current = await start()
-  let stopped = false
-  const stop = async (): Promise<void> => {
-    if (stopped) return
-    stopped = true
-    await current.terminate(STOP_TIMEOUT)
-    await rm(directory, { recursive: true, force: true })
-  }
-  return {
-    url,
-    tls,
-    runtime: 'process',
-    get pid() {
-      return current.pid
-    },
-    logFile: file('server.log'),
-    async restart() {
-      if (stopped) throw new Error(`the Kafka of ${url} was stopped and its data removed: start a new one`)
-      await current.terminate(STOP_TIMEOUT)
-      current = await start()
-    },
-    async kill() {
-      await current.kill()
-    },
-    stop,
-    [Symbol.asyncDispose]: stop
-  }
+  const options = { title: 'Kafka', url, directory, logFile: file('server.log'), stopTimeout: STOP_TIMEOUT, start }
+  return Object.assign(await startLocalServer(options), { tls })
 }
 
 function properties(plan: KafkaPlan): string {

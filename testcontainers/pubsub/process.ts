@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Server } from '../server.ts'
 import { startGuarded, type GuardedProcess } from '../support/guarded-process.ts'
+import { type LocalServer, startLocalServer } from '../support/local-server.ts'
 import { freePorts, isFree } from '../support/ports.ts'
 
 /** A server without TLS and users: neither the fake nor the emulator has them. */
-export interface PubsubServer extends Omit<Server, 'tls'> {
+export interface PubsubServer extends LocalServer {
   /** `host:port`, as client libraries want it in `PUBSUB_EMULATOR_HOST`. It never changes. */
   readonly address: string
 }
@@ -47,37 +47,11 @@ export async function runPubsub(command: PubsubCommand, options: PubsubServerOpt
     return startGuarded(order, timeout)
   }
   const url = `pubsub://tidemark-test?emulator=${HOST}:${port}`
-  let current: GuardedProcess
   try {
-    current = await start()
+    const server = { title: command.title, url, directory, logFile, stopTimeout: STOP_TIMEOUT, start }
+    return Object.assign(await startLocalServer(server), { address: `${HOST}:${port}` })
   } catch (error) {
     await rm(directory, { recursive: true, force: true })
     throw error
-  }
-  let stopped = false
-  const stop = async (): Promise<void> => {
-    if (stopped) return
-    stopped = true
-    await current.terminate(STOP_TIMEOUT)
-    await rm(directory, { recursive: true, force: true })
-  }
-  return {
-    url,
-    address: `${HOST}:${port}`,
-    runtime: 'process',
-    get pid() {
-      return current.pid
-    },
-    logFile,
-    async restart() {
-      if (stopped) throw new Error(`the ${command.title} of ${url} was stopped: start a new one`)
-      await current.terminate(STOP_TIMEOUT)
-      current = await start()
-    },
-    async kill() {
-      await current.kill()
-    },
-    stop,
-    [Symbol.asyncDispose]: stop
   }
 }

@@ -1,8 +1,9 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Server } from '../server.ts'
 import { startGuarded, type GuardedProcess } from '../support/guarded-process.ts'
+import { startLocalServer } from '../support/local-server.ts'
 import { javaCommand } from '../support/tools.ts'
 import { JAVA_ARGUMENTS, READY, standaloneConf } from './configuration.ts'
 import type { PulsarPlan } from './plan.ts'
@@ -48,34 +49,8 @@ export async function startPulsarProcess(plan: PulsarPlan, files: string): Promi
     return started
   }
 
-  let current = await start()
-  let stopped = false
-  const stop = async (): Promise<void> => {
-    if (stopped) return
-    stopped = true
-    await current.terminate(STOP_TIMEOUT)
-    await rm(directory, { recursive: true, force: true })
-  }
-  return {
-    url,
-    serviceUrl: `pulsar://127.0.0.1:${plan.brokerPort}`,
-    tls,
-    runtime: 'process',
-    get pid() {
-      return current.pid
-    },
-    logFile: file('server.log'),
-    async restart() {
-      if (stopped) throw new Error(`the Pulsar of ${url} was stopped and its data removed: start a new one`)
-      await current.terminate(STOP_TIMEOUT)
-      current = await start()
-    },
-    async kill() {
-      await current.kill()
-    },
-    stop,
-    [Symbol.asyncDispose]: stop
-  }
+  const options = { title: 'Pulsar', url, directory, logFile: file('server.log'), stopTimeout: STOP_TIMEOUT, start }
+  return Object.assign(await startLocalServer(options), { serviceUrl: `pulsar://127.0.0.1:${plan.brokerPort}`, tls })
 }
 
 /** Resolves when the namespace that clients use by default is there and served. */
