@@ -10,3 +10,13 @@ export async function failure(call: () => Promise<unknown>): Promise<StreamError
   }
   throw new Error('nothing was thrown')
 }
+
+/** What the promise rejects with, of whatever kind. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  throw new Error('it did not reject')
+}

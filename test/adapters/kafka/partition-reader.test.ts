@@ -37,7 +37,11 @@ interface VendorProducer {
 describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
   let adapter: KafkaAdapter
   const producers: VendorProducer[] = []
-  beforeAll(async () => void (adapter = await open()))
+  beforeAll(async () => {
+    adapter = await open()
+    // A new server makes its log of transactions when the first one asks for it; kafkajs gives up before that is done.
+    await (await adapter.transactions!().producer(unique('first'))).close()
+  })
   afterAll(async () => {
     await Promise.all(producers.map(producer => producer.disconnect()))
     await adapter.close()
@@ -78,10 +82,18 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
     await three.commit()
     await until(async () => (await readAll(adapter, topic)).length > 0)
     expect(texts(await readAll(adapter, topic))).toEqual(['g'])
-    expect(texts(await readAll(adapter, topic, 0, false))).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
+    expect(texts(await readAll(adapter, topic, 0, { readCommitted: false }))).toEqual([
+      'a',
+      'b',
+      'c',
+      'd',
+      'e',
+      'f',
+      'g'
+    ])
     // Both transactions began before this place: their first records are not in the answer.
     for (const after of ['2', '3', '4', '5'])
-      expect(texts(await readAll(adapter, topic, 0, true, { after })), `after ${after}`).toEqual(['g'])
+      expect(texts(await readAll(adapter, topic, 0, { from: { after } })), `after ${after}`).toEqual(['g'])
   })
 
   it('is at its end behind control records, with nothing delivered', async () => {
@@ -93,7 +105,7 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
     const reading = await reader(topic)
     expect(await reading.receive({ wait: 1000 })).toEqual({ records: [], atEnd: true })
     // The marker is offset 2: from there on there is nothing either.
-    expect(await readAll(adapter, topic, 0, true, { after: '1' })).toEqual([])
+    expect(await readAll(adapter, topic, 0, { from: { after: '1' } })).toEqual([])
     await (await adapter.producer()).send([record(topic, 0, 'c')])
     const { records } = await reading.receive({ wait: 5000 })
     expect(records.map(({ position }) => position)).toEqual(['3'])
@@ -113,7 +125,7 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
     expect(texts(first.records)).toEqual(['0', '1', '2'])
     expect(first.atEnd).toBe(false)
     expect(await reading.receive({ wait: 300 })).toEqual({ records: [], atEnd: false })
-    expect(texts(await readAll(adapter, topic, 0, false))).toEqual(['0', '1', '2', 'open', 'behind'])
+    expect(texts(await readAll(adapter, topic, 0, { readCommitted: false }))).toEqual(['0', '1', '2', 'open', 'behind'])
     await transaction.commit()
     const after: string[] = []
     for (let atEnd = false; !atEnd;) {
@@ -149,7 +161,7 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
       return (await readAll(adapter, topic)).every(({ value }) => !Buffer.from(value!).toString().startsWith('old'))
     })
     // From the middle of what is gone, too; meanwhile the cleaner may have taken more.
-    const read = await readAll(adapter, topic, 0, true, { after: '2' })
+    const read = await readAll(adapter, topic, 0, { from: { after: '2' } })
     expect(texts(read).at(-1)).toBe(`new ${rounds - 1}`)
     expect(Number(read[0]!.position)).toBeGreaterThan(9)
   }, 60_000)
@@ -177,8 +189,8 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
         code: 'position-lost',
         retryable: false
       })
-    expect(texts(await readAll(adapter, topic, 0, true, { after: '6' }))).toEqual(['7', '8', '9'])
-    expect(await readAll(adapter, topic, 0, true, { after: '9' })).toEqual([])
+    expect(texts(await readAll(adapter, topic, 0, { from: { after: '6' } }))).toEqual(['7', '8', '9'])
+    expect(await readAll(adapter, topic, 0, { from: { after: '9' } })).toEqual([])
     expect(texts(await readAll(adapter, topic))).toEqual(['7', '8', '9'])
     expect(adapter.classify(await failure(slow.receive({ wait: 1000 }))).code).toBe('position-lost')
     await slow.close()

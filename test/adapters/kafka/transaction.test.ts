@@ -98,7 +98,7 @@ describe.runIf(running)(`transactions of kafka${notRun}`, () => {
       expect(outcome).toBe('aborted')
       expect(adapter.classify(error).code).toBe('unknown-topic')
     }
-    expect(await readAll(adapter, topic, 0, false)).toEqual([])
+    expect(await readAll(adapter, topic, 0, { readCommitted: false })).toEqual([])
     expect((await first.commit({ records: [record(topic, 0, 'b')] })).outcome).toBe('committed')
   })
 
