@@ -1,16 +1,22 @@
 /**
  * `npm run bench [-- NAME ...] [--json FILE] [--quick]`: how fast the pipeline is on its own (memory), on the embedded log
- * (file) and on a real Kafka beside the raw kafkajs loop in the same run. Names choose figures by their beginning:
- * `memory`, `kafka`, `"kafka produce"`. A default run takes about three minutes; `--quick` is for seeing that it works,
+ * (file), on a real Kafka beside the raw kafkajs loop in the same run, and on a real Pulsar beside a raw WebSocket. Names
+ * choose figures by their beginning: `memory`, `kafka`, `"kafka produce"`. A default run takes about three minutes; `--quick` is for seeing that it works,
  * its figures mean little.
  *
  * What is timed, and how, is in `docs/performance.md`. Exit code 1 when a bar is missed (never with `--quick`).
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { startEventhubs } from '../testcontainers/eventhubs.ts'
 import { kafkaAvailable, startKafka } from '../testcontainers/kafka.ts'
+import { startKinesis } from '../testcontainers/kinesis.ts'
+import { pulsarAvailable, startPulsar } from '../testcontainers/pulsar.ts'
 import { benchFile, benchMemory } from './embedded.ts'
+import { benchEventhubs } from './eventhubs/index.ts'
 import { benchKafka } from './kafka/index.ts'
+import { benchKinesis } from './kinesis/index.ts'
+import { benchPulsar } from './pulsar/index.ts'
 import { progress, type Figure } from './measure.ts'
 import { json, table, verdict, type NotRun } from './report.ts'
 
@@ -21,7 +27,15 @@ const names = [
   'file exactly-once',
   'kafka produce',
   'kafka consume',
-  'kafka exactly-once'
+  'kafka exactly-once',
+  'pulsar produce',
+  'pulsar consume',
+  'eventhubs produce',
+  'eventhubs consume',
+  'eventhubs exactly-once',
+  'kinesis produce',
+  'kinesis consume',
+  'kinesis one shard, limits kept'
 ]
 
 const { values, positionals } = parseArgs({
@@ -53,6 +67,35 @@ if (some('kafka')) {
       ? { produce: 50_000, consume: 100_000, exactlyOnce: 50_000, pairs: 1 }
       : { produce: 400_000, consume: 1_000_000, exactlyOnce: 200_000, pairs: 5 }
     figures.push(...(await benchKafka(server, sizes, wanted)))
+  }
+}
+
+if (some('eventhubs')) {
+  progress('eventhubs: starting a double')
+  await using server = await startEventhubs()
+  const sizes = quick
+    ? { produce: 20_000, consume: 20_000, exactlyOnce: 20_000, pairs: 1 }
+    : { produce: 100_000, consume: 150_000, exactlyOnce: 100_000, pairs: 5 }
+  figures.push(...(await benchEventhubs(server, sizes, wanted)))
+}
+if (some('kinesis')) {
+  progress('kinesis: starting a local server')
+  await using server = await startKinesis()
+  const sizes = quick
+    ? { produce: 2_000, consume: 2_000, perShard: { raw: 1_000, ours: 10_000 }, pairs: 1 }
+    : { produce: 6_000, consume: 20_000, perShard: { raw: 3_000, ours: 60_000 }, pairs: 3 }
+  figures.push(...(await benchKinesis(server, sizes, wanted)))
+}
+if (some('pulsar')) {
+  const reason = await pulsarAvailable()
+  if (reason) notRun.push({ name: 'pulsar', reason })
+  else {
+    progress('pulsar: starting a server')
+    await using server = await startPulsar({ optimised: true, heap: '768m' })
+    const sizes = quick
+      ? { produce: 20_000, consume: 20_000, pairs: 1 }
+      : { produce: 150_000, consume: 150_000, pairs: 5 }
+    figures.push(...(await benchPulsar(server, sizes, wanted)))
   }
 }
 

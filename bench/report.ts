@@ -6,7 +6,14 @@ export const bars: Readonly<Record<string, { readonly rate?: number; readonly ra
   'memory exactly-once, with state': { rate: 150_000 },
   'kafka produce': { ratio: 0.9 },
   'kafka consume': { ratio: 0.9 },
-  'kafka exactly-once': { rate: 25_000, ratio: 0.8 }
+  'kafka exactly-once': { rate: 25_000, ratio: 0.8 },
+  'pulsar produce': { ratio: 0.9 },
+  'pulsar consume': { ratio: 0.9 },
+  'eventhubs produce': { ratio: 0.9 },
+  'eventhubs consume': { ratio: 0.9 },
+  'kinesis produce': { ratio: 0.9 },
+  'kinesis consume': { ratio: 0.9 },
+  'kinesis one shard, limits kept': { rate: 20_000, ratio: 20 }
 }
 
 /** A figure that could not be taken, and why. */

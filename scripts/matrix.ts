@@ -12,7 +12,15 @@ import {
   runConformance,
   titleOf
 } from '../src/testing/conformance/index.ts'
-import { fileHarness, kafkaHarness, memoryHarness, pubsubHarness, pulsarHarness } from '../test/testing/harnesses.ts'
+import {
+  eventhubsHarness,
+  fileHarness,
+  kafkaHarness,
+  kinesisHarness,
+  memoryHarness,
+  pubsubHarness,
+  pulsarHarness
+} from '../test/testing/harnesses.ts'
 import { printMatrix } from './matrix/print.ts'
 
 /** A harness, or the sentence that says why there is none. */
@@ -23,7 +31,9 @@ const backends: Readonly<Record<string, { readonly start: Start; readonly concur
   file: { start: fileHarness, concurrency: 2 },
   kafka: { start: startKafka, concurrency: 4 },
   pulsar: { start: startPulsar, concurrency: 4 },
-  pubsub: { start: startPubsub, concurrency: 4 }
+  pubsub: { start: startPubsub, concurrency: 4 },
+  eventhubs: { start: startEventhubs, concurrency: 4 },
+  kinesis: { start: startKinesis, concurrency: 4 }
 }
 
 /** What the README calls supported; the others are in the making and are asked for by name. */
@@ -45,6 +55,17 @@ async function startPubsub(): Promise<Harness | string> {
   const { pubsubAvailable, startPubsub: start } = await import('../testcontainers/pubsub.ts')
   const reason = await pubsubAvailable()
   return reason ?? pubsubHarness(await start())
+}
+
+async function startEventhubs(): Promise<Harness | string> {
+  const { startEventhubs: start } = await import('../testcontainers/eventhubs.ts')
+  return eventhubsHarness(await start())
+}
+
+async function startKinesis(): Promise<Harness | string> {
+  const { kinesisAvailable, startKinesis: start } = await import('../testcontainers/kinesis.ts')
+  const reason = await kinesisAvailable()
+  return reason ?? kinesisHarness(await start({ persist: true }))
 }
 
 const { values } = parseArgs({

@@ -1,9 +1,12 @@
 /**
- * `npm run up -- kafka|pulsar|pubsub [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
+ * `npm run up -- kafka|pulsar|pubsub|eventhubs|kinesis|postgres [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
  * stdout. Ctrl-C stops it and removes its data; a second Ctrl-C does not wait for a graceful end.
  */
 import { parseArgs } from 'node:util'
+import { startEventhubs } from '../testcontainers/eventhubs.ts'
 import { startKafka } from '../testcontainers/kafka.ts'
+import { startKinesis } from '../testcontainers/kinesis.ts'
+import { startPostgres } from '../testcontainers/postgres.ts'
 import { startPubsub } from '../testcontainers/pubsub.ts'
 import { startPulsar } from '../testcontainers/pulsar.ts'
 import type { Server } from '../testcontainers/server.ts'
@@ -14,7 +17,10 @@ type Running = Omit<Server, 'tls'> & Partial<Pick<Server, 'tls'>>
 const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Running>>> = {
   kafka: port => startKafka({ port }),
   pulsar: port => startPulsar({ port }),
-  pubsub: port => startPubsub({ port })
+  pubsub: port => startPubsub({ port }),
+  eventhubs: port => startEventhubs({ port }),
+  kinesis: port => startKinesis({ port }),
+  postgres: port => startPostgres({ port })
 }
 const USAGE = `usage: npm run up -- NAME [--port N]\nservers: ${Object.keys(SERVERS).join(', ')}`
 

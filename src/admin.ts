@@ -53,6 +53,23 @@ export class Admin {
     await ensureGroup(this.#host.adapterOf(topic.name), this.#host.environment, group, topic.name)
   }
 
+  /** On a queue: forgets a group of a topic, which else keeps its backlog for ever. Nothing happens where the broker is a log. */
+  async deleteGroup(group: string, topic: AnyTopic): Promise<void> {
+    await this.#with(topic.name, async admin => admin.deleteGroup?.(group, topic.name))
+  }
+
+  /**
+   * On a queue that keeps what was acknowledged (Pub/Sub with `topicRetention`): a group gets everything again that was written
+   * since a time, milliseconds since the epoch; a time of now skips what waits. Stop its readers first. On a log a new
+   * consumer has `startAt`. Errors: `unsupported`.
+   */
+  async seekGroup(group: string, topic: AnyTopic, time: number): Promise<void> {
+    await this.#with(topic.name, async (admin, { name }) => {
+      if (admin.seekGroup) return admin.seekGroup(group, topic.name, time)
+      throw new StreamError('unsupported', `'${name}' cannot move a group to a time: give a new one \`startAt\``)
+    })
+  }
+
   /** Deletes a topic and its records. Errors: `unknown-topic`. */
   async delete(topic: AnyTopic): Promise<void> {
     await this.#with(topic.name, admin => admin.deleteTopic(topic.name))

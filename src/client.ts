@@ -8,6 +8,7 @@ import { Admin } from './admin.ts'
 import {
   defaultSettings,
   ensureParked,
+  groupPositions,
   openGroupReader,
   openStore,
   producerReports,
@@ -25,6 +26,8 @@ export interface ClientParts {
   readonly environment: Environment
   readonly brokers: ReadonlyMap<string, AnyAdapter>
   readonly topics: (topic: string) => string
+  /** The broker that carries the vitals of all; default: each its own. */
+  readonly vitals: string | undefined
   readonly store: string | ClientStore | undefined
   readonly registry: SchemaRegistry | undefined
   readonly variables: Variables
@@ -73,7 +76,7 @@ export class Client {
     this.#assertOpen()
     const host = this.#host()
     const bound = await resolveTopic(host, topic)
-    const reports = await producerReports(bound, host.environment, defaultSettings.vitalsInterval)
+    const reports = await producerReports(host, bound, defaultSettings.vitalsInterval)
     const producer = new Producer<Key, Value>(bound, host.environment, options, reports)
     await producer.open()
     this.#closing.push(() => producer.close())
@@ -95,6 +98,7 @@ export class Client {
         return bound
       },
       (bound, group) => openGroupReader(bound.adapter, environment, () => host.openStore(), group, bound.partitions),
+      (bound, group) => groupPositions(bound, group, () => host.openStore()),
       environment,
       options
     )
@@ -124,13 +128,18 @@ export class Client {
   }
 
   #host(): RunHost {
-    const { environment, registry, topics, store, brokers } = this.#parts
+    const { environment, registry, topics, vitals, store, brokers } = this.#parts
     return {
       environment,
       registry,
       adapterOf: topic => this.broker(topics(topic)),
+      vitalsBroker: vitals === undefined ? undefined : this.broker(vitals),
       commitIn: store === undefined ? 'either' : store === 'broker' ? 'broker' : 'store',
-      openStore: () => (this.#store ??= openStore(store === 'broker' ? undefined : store, brokers))
+      openStore: () =>
+        (this.#store ??= openStore(store === 'broker' ? undefined : store, brokers, environment).catch(error => {
+          this.#store = undefined // a server that is away now may be there next time
+          throw error
+        }))
     }
   }
 

@@ -4,7 +4,7 @@ import { systemEnvironment, type Environment } from './core/environment.ts'
 import { asStreamError, StreamError } from './core/errors.ts'
 import { readOptions, upperSnake, type Variables } from './core/options.ts'
 import type { SchemaRegistry } from './core/registry.ts'
-import type { ClientStore } from './pipeline/index.ts'
+import { vitalsTopic, type ClientStore } from './pipeline/index.ts'
 import type { AnyAdapter } from './spec/index.ts'
 
 /** `{ adapter: 'kafka', brokers: ['localhost:9092'] }`: the options of one adapter, checked by its name. */
@@ -18,10 +18,14 @@ export type BrokerConfig = string | AdapterConfig | AnyAdapter
 export interface ConnectOptions {
   /** Named brokers; topics without a word of their own are on `default`. */
   readonly brokers: Readonly<Record<string, BrokerConfig>>
-  /** Which broker carries a topic, where it is not `default`: `{ totals: { broker: 'cloud' } }`. */
+  /**
+   * Which broker carries a topic, where it is not `default`: `{ totals: { broker: 'cloud' } }`. `tidemark.vitals`, which each
+   * broker has for itself, is for all brokers on the one that is named here.
+   */
   readonly topics?: Readonly<Record<string, { readonly broker: string }>>
   /**
-   * Where tasks commit: `sqlite:<file>`, `broker` (transactions of the broker; refused where it has none), or a store.
+   * Where tasks commit: `sqlite:<file>`, `postgres://user:password@host/database`, `broker` (transactions of the broker;
+   * refused where it has none), or a store.
    * Default: the broker's own transactions where a stage stays on one cluster that has them, else a SQLite file beside the
    * data of the `file:` broker or in `./.tidemark/`.
    */
@@ -63,9 +67,10 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   }
   if (!brokers.has('default') && brokers.size === 0)
     throw new StreamError('bad-config', "connect: name at least one broker: { brokers: { default: 'file:./data' } }")
-  const topics = topicBrokers(options.topics ?? {}, brokers, variables)
+  const named = topicBrokers(options.topics ?? {}, brokers, variables)
   const store = variables['TIDEMARK_STORE'] ?? options.store
-  const parts: ClientParts = { environment, brokers, topics, store, registry, variables }
+  const topics = (topic: string): string => named(topic, 'default')!
+  const parts: ClientParts = { environment, brokers, topics, vitals: named(vitalsTopic), store, registry, variables }
   return new Client(parts)
 }
 
@@ -100,7 +105,7 @@ function topicBrokers(
   given: NonNullable<ConnectOptions['topics']>,
   brokers: ReadonlyMap<string, AnyAdapter>,
   variables: Variables
-): (topic: string) => string {
+): (topic: string, otherwise?: string) => string | undefined {
   const check = (topic: string, broker: string): string => {
     if (brokers.has(broker)) return broker
     throw new StreamError(
@@ -109,8 +114,10 @@ function topicBrokers(
     )
   }
   for (const [topic, { broker }] of Object.entries(given)) check(topic, broker)
-  return topic =>
-    check(topic, variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? 'default')
+  return (topic, otherwise) => {
+    const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? otherwise
+    return broker === undefined ? undefined : check(topic, broker)
+  }
 }
 
 function isAdapter(config: BrokerConfig): config is AnyAdapter {

@@ -38,3 +38,19 @@ export type {
 } from './pipeline/index.ts'
 export type { Adapter, AnyAdapter, StartAt } from './spec/index.ts'
 export { keyed, type KeyedDefinition, type KeyedState } from './state/index.ts'
+export { aggregate, hopping, intervalJoin, session, tableJoin, tumbling } from './windows/index.ts'
+export type {
+  AggregateOptions,
+  Early,
+  FixedWindowing,
+  HoppingOptions,
+  IntervalJoinOptions,
+  Joined,
+  JoinType,
+  Pane,
+  SessionWindowing,
+  TableJoinOptions,
+  TumblingOptions,
+  Window,
+  Windowing
+} from './windows/index.ts'

@@ -9,14 +9,21 @@
  * else reportNotRun(kafka.reason)
  * ```
  *
- * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL` and
- * `TIDEMARK_PUBSUB_URL` name servers that are up
- * already. In CI a chosen server that cannot be started fails the run.
+ * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL`,
+ * `TIDEMARK_PUBSUB_URL`, `TIDEMARK_EVENTHUBS_URL` and `TIDEMARK_POSTGRES_URL` name servers that are up already. In CI a chosen server that cannot be started fails the run.
  */
 import { readFile } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import type { SecureListener } from '../testcontainers/server.ts'
-import { sharedKafka, sharedPubsub, sharedPulsar, type SharedServer } from '../testcontainers/shared.ts'
+import {
+  sharedEventhubs,
+  sharedKafka,
+  sharedKinesis,
+  sharedPostgres,
+  sharedPubsub,
+  sharedPulsar,
+  type SharedServer
+} from '../testcontainers/shared.ts'
 
 /** A server of the run, or the sentence that says why there is none. */
 export type ProvidedServer =
@@ -36,13 +43,21 @@ declare module 'vitest' {
     kafka: ProvidedServer
     pulsar: ProvidedServer
     pubsub: ProvidedServer
+    eventhubs: ProvidedServer
+    kinesis: ProvidedServer
+    postgres: ProvidedServer
   }
 }
 
-const STARTERS: Readonly<Record<'kafka' | 'pulsar' | 'pubsub', () => Promise<SharedServer>>> = {
+const STARTERS: Readonly<
+  Record<'kafka' | 'pulsar' | 'pubsub' | 'eventhubs' | 'kinesis' | 'postgres', () => Promise<SharedServer>>
+> = {
   kafka: sharedKafka,
   pulsar: sharedPulsar,
-  pubsub: sharedPubsub
+  pubsub: sharedPubsub,
+  eventhubs: sharedEventhubs,
+  kinesis: sharedKinesis,
+  postgres: sharedPostgres
 }
 const WITHOUT_SERVER = ['memory', 'file']
 /** What a run tries unless it is told: the backends that the README calls supported. The others are in the making. */

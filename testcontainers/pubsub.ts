@@ -13,7 +13,8 @@
  *
  * It is Google's own fake (`pstest`, in Go) behind a small server of ours (`pubsub/fake/`, which says what was added), built
  * once with Go. `startPubsub({ faults: { redeliver: 0.3, expire: 0.1 } })` makes it misbehave within what Pub/Sub allows.
- * A topic whose name ends in `-permission-denied`, `-unauthenticated`, `-resource-exhausted` or `-unavailable` is refused so.
+ * A topic whose name ends in `-permission-denied`, `-unauthenticated`, `-resource-exhausted` or `-unavailable` is refused so,
+ * and whatever is in a project whose name ends in `-forbidden`.
  *
  * `startPubsubEmulator` runs Google's Java emulator where its Debian package is installed: it knows snapshots and seeks to
  * the past, but no filters, which partitions need. In a test file prefer the server that the whole run shares:

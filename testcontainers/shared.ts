@@ -1,4 +1,7 @@
+import { startEventhubs } from './eventhubs.ts'
 import { startKafka } from './kafka.ts'
+import { startKinesis } from './kinesis.ts'
+import { startPostgres } from './postgres.ts'
 import { startPubsub } from './pubsub.ts'
 import { startPulsar } from './pulsar.ts'
 import type { SecureListener } from './server.ts'
@@ -44,5 +47,33 @@ export async function sharedPubsub(): Promise<SharedServer> {
   const given = process.env.TIDEMARK_PUBSUB_URL
   if (given) return { url: given, tls: undefined, stop: async () => {} }
   const { url, stop } = await startPubsub()
+  return { url, tls: undefined, stop }
+}
+
+/**
+ * The PostgreSQL of `TIDEMARK_POSTGRES_URL` (of a role that may create databases and roles) when that is set, else a new one.
+ * `npm run up -- postgres` prints what to set it to.
+ * @throws Error saying why none can be started
+ */
+export async function sharedPostgres(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_POSTGRES_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  const { url, stop } = await startPostgres()
+  return { url, tls: undefined, stop }
+}
+
+/** The Event Hubs of `TIDEMARK_EVENTHUBS_URL` when that is set, else a new double. `npm run up -- eventhubs` prints what to set it to. */
+export async function sharedEventhubs(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_EVENTHUBS_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  const { url, stop } = await startEventhubs()
+  return { url, tls: undefined, stop }
+}
+
+/** The Kinesis of `TIDEMARK_KINESIS_URL` when that is set, else a new one. `npm run up -- kinesis` prints what to set it to. */
+export async function sharedKinesis(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_KINESIS_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  const { url, stop } = await startKinesis()
   return { url, tls: undefined, stop }
 }

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { bytes, json, topic, type Client, type Pipeline } from 'tidemark'
+import { bytes, json, optional, topic, type Client, type Pipeline } from 'tidemark'
 
 /** What is read here of the reports that every task sends: `docs/vitals.md` has the rest. */
 interface Report {
@@ -11,7 +11,10 @@ interface Report {
   readonly counts: { readonly processed: number }
 }
 
-const vitals = topic('tidemark.vitals', { key: bytes, value: json<Report>(), partitions: 1 })
+/** One report on a log. On a queue (Pub/Sub) a message has several, those of others passed on, or is a question. */
+type Message = Report | { readonly reports?: readonly Report[]; readonly repeated?: boolean }
+
+const vitals = topic('tidemark.vitals', { key: optional(bytes), value: json<Message>(), partitions: 1 })
 
 /** Follows a pipeline from outside, by its vitals: no worker is asked, so it works when all of them are dead. */
 export class Progress {
@@ -36,6 +39,8 @@ export class Progress {
   async close(): Promise<void> {
     this.#abort.abort()
     await this.#following
+    // A queue would keep the vitals for it for ever. Elsewhere nothing happens.
+    await this.#client.admin.deleteGroup(this.#group, vitals).catch(() => {})
     await this.#askBacklog()
   }
 
@@ -61,6 +66,10 @@ export class Progress {
     return `watermark ${time.replace('T', ' ')}, backlog ${this.#backlog.toLocaleString('en')}, ${counted} of ${total} flights counted`
   }
 
+  get #group(): string {
+    return `watch-${this.#pipeline.name}`
+  }
+
   #of(stage: string): Report[] {
     const prefix = `${this.#pipeline.name}/${stage}/`
     return [...this.#reports].flatMap(([task, report]) => (task.startsWith(prefix) ? report : []))
@@ -68,10 +77,13 @@ export class Progress {
 
   async #readVitals(): Promise<void> {
     const { signal } = this.#abort
-    const group = `watch-${this.#pipeline.name}`
-    for await (const { value } of this.#client.consumer(vitals, { group, signal })) {
-      // A worker that starts announces every task, also those that are at work elsewhere.
-      if (value.state !== 'joining' || !this.#reports.has(value.task)) this.#reports.set(value.task, value)
+    for await (const { value } of this.#client.consumer(vitals, { group: this.#group, signal })) {
+      const repeated = 'repeated' in value && value.repeated === true
+      for (const report of 'task' in value ? [value] : (value.reports ?? [])) {
+        // A worker that starts announces every task, also those that are at work elsewhere.
+        const old = repeated || report.state === 'joining'
+        if (!old || !this.#reports.has(report.task)) this.#reports.set(report.task, report)
+      }
     }
   }
 

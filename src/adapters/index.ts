@@ -2,7 +2,9 @@ import type { OptionTable } from '../core/options.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import type { FileOptions } from './file/index.ts'
 import type { KafkaOptions } from './kafka/index.ts'
+import type { KinesisOptions } from './kinesis/index.ts'
 import type { MemoryOptions } from './memory/index.ts'
+import type { PubsubOptions } from './pubsub/index.ts'
 import type { PulsarOptions } from './pulsar/index.ts'
 
 /** The options of each adapter, by name: `{ adapter: 'kafka', brokers: [...] }` in `connect`. */
@@ -11,6 +13,8 @@ export interface AdapterOptions {
   readonly file: FileOptions
   readonly kafka: KafkaOptions
   readonly pulsar: PulsarOptions
+  readonly pubsub: PubsubOptions
+  readonly kinesis: KinesisOptions
 }
 
 /** What a folder of `src/adapters/` gives. */
@@ -37,5 +41,13 @@ export const adapters: { readonly [Name in keyof AdapterOptions]: () => Promise<
   pulsar: async () => {
     const { pulsar, pulsarOptions, fromUrl } = await import('./pulsar/index.ts')
     return { options: pulsarOptions, fromUrl, create: pulsar }
+  },
+  pubsub: async () => {
+    const { pubsub, pubsubOptions, fromUrl } = await import('./pubsub/index.ts')
+    return { options: pubsubOptions, fromUrl, create: pubsub }
+  },
+  kinesis: async () => {
+    const { kinesis, kinesisOptions, fromUrl } = await import('./kinesis/index.ts')
+    return { options: kinesisOptions, fromUrl, create: kinesis }
   }
 }

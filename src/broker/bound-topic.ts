@@ -41,8 +41,15 @@ export interface EncodedEntry {
  *
  * @param otherwise event time when neither the entry nor the topic says one
  * @param unkeyed partition of an entry without key and without a partition of its own
+ * @param now of a producer whose promise rests on the times of its entries: one that is more than `maxFuture` ahead of it is a `bad-record`
  */
-export function encodeEntry(bound: BoundTopic, entry: Entry, otherwise: number, unkeyed: number): EncodedEntry {
+export function encodeEntry(
+  bound: BoundTopic,
+  entry: Entry,
+  otherwise: number,
+  unkeyed: number,
+  now?: number
+): EncodedEntry {
   const { topic, adapter } = bound
   const key = encodePart(bound, 'key', entry.key)
   const value = encodePart(bound, 'value', entry.value)
@@ -60,10 +67,19 @@ export function encodeEntry(bound: BoundTopic, entry: Entry, otherwise: number, 
     )
   const said = entry.eventTime ?? (value !== null ? topic.eventTime?.(entry.value, entry.key) : undefined) ?? otherwise
   assertTime(topic.name, said)
+  if (now !== undefined && said > now + topic.maxFuture) throw fromTheFuture(topic, said, now)
   const encoded = { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
   // What is committed must be written: what the backend would refuse is refused here.
   adapter.check?.({ ...encoded, topic: topic.name, stamp: undefined, timestamp: encoded.eventTime })
   return encoded
+}
+
+function fromTheFuture({ name, maxFuture }: AnyTopic, time: number, now: number): StreamError {
+  return new StreamError(
+    'bad-record',
+    `topic '${name}': event time ${time} is ${Math.ceil(time - now)} ms ahead of the clock here, and maxFuture allows ${maxFuture}: ` +
+      'look at the clock it comes from, or give the topic a larger maxFuture'
+  )
 }
 
 /** Farthest event time from 1970, ms (about 35,000 years): what a stamp carries exactly. Microseconds are beyond it. */

@@ -29,6 +29,9 @@ export interface ConsumerOptions {
   readonly maxBufferedBytes?: number
 }
 
+/** The positions of a group, by partition, `undefined` where none. */
+export type ReadCommitted = (bound: BoundTopic, group: string) => Promise<readonly (Position | undefined)[]>
+
 export type OpenReader = (bound: BoundTopic, options: LogReaderOptions) => Promise<LogReader>
 
 /**
@@ -44,6 +47,7 @@ export type OpenReader = (bound: BoundTopic, options: LogReaderOptions) => Promi
 export class Consumer<Name extends string, Key, Value> implements AsyncIterable<StreamRecord<Name, Key, Value>> {
   readonly #open: () => Promise<BoundTopic>
   readonly #openReader: OpenReader
+  readonly #committed: ReadCommitted
   readonly #environment: Environment
   readonly #options: ConsumerOptions
   /** Partition -> position that may be committed. */
@@ -52,15 +56,17 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   #parked: Sender | undefined
   #committedAt = 0
 
-  /** @param openReader joins a group; the client knows how, also where the broker has none */
+  /** @param openReader joins a group; the client knows how, also where the broker has none, and what it has committed */
   constructor(
     open: () => Promise<BoundTopic>,
     openReader: OpenReader,
+    committed: ReadCommitted,
     environment: Environment,
     options: ConsumerOptions
   ) {
     this.#open = open
     this.#openReader = openReader
+    this.#committed = committed
     this.#environment = environment
     this.#options = options
   }
@@ -134,7 +140,7 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
       return event.release()
     }
     const { group, startAt = 'earliest' } = this.#options
-    const committed = startAt === 'earliest' ? [] : await committedBy(bound, group)
+    const committed = startAt === 'earliest' ? [] : await this.#committed(bound, group)
     for (const partition of event.partitions) {
       const fresh = startAt !== 'earliest' && committed[partition.partition] === undefined
       await reader.seek(partition, fresh ? startAt : 'committed').catch(ignoreLost)
@@ -173,15 +179,6 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   }
 }
 
-async function committedBy({ adapter, topic }: BoundTopic, group: string): Promise<readonly (Position | undefined)[]> {
-  const admin = adapter.admin()
-  try {
-    return await admin.committed(group, topic.name)
-  } finally {
-    await admin.close()
-  }
-}
-
 const commitInterval = 500
 const backoff = { first: 100, most: 5_000 }
 
@@ -206,7 +203,7 @@ export function decodeRecord(bound: BoundTopic, place: TopicPartition, raw: RawR
 export function eventTimeOf(bound: BoundTopic, key: unknown, value: unknown, raw: RawRecord): number {
   const time = (raw.value === null ? undefined : bound.topic.eventTime?.(value, key)) ?? raw.timestamp
   assertTime(bound.topic.name, time)
-  return time
+  return Math.trunc(time) // as a stamp carries it
 }
 
 // Lost to another member while we were busy: its owner goes on from what was committed before.

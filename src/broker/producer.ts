@@ -127,12 +127,8 @@ export class Producer<Key, Value> {
         `${this.#maxBuffered} bytes for '${this.#bound.topic.name}' are waiting to be sent: await earlier sends before the next ones`,
         { retryable: true }
       )
-    const { key, value, headers, partition, eventTime } = encodeEntry(
-      this.#bound,
-      entry,
-      this.#environment.now(),
-      this.#unkeyed++
-    )
+    const now = this.#environment.now()
+    const { key, value, headers, partition, eventTime } = encodeEntry(this.#bound, entry, now, this.#unkeyed++, now)
     const sequence = ++this.#sequences[partition]!
     this.#given.set(partition, sequence)
     const late = eventTime < this.#watermark

@@ -24,6 +24,7 @@ export interface Diagnostics {
     error: unknown
   }
   'record-late': { task: string; topic: string; partition: number; position: string; behind: number }
+  'record-expired': { task: string; topic: string; partition: number; position: string; behind: number }
   'record-duplicate': { task: string; topic: string; partition: number; position: string }
   'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }
   'send-retried': { topic: string; partition: number; attempt: number; error: unknown }

@@ -20,6 +20,8 @@ export interface RawRecord {
   readonly stamp: Uint8Array | undefined
   /** The broker's time of the record, milliseconds since the epoch; `capabilities.brokerTime` says whose clock. */
   readonly timestamp: number
+  /** Of a queue: the same whenever this record is delivered. */
+  readonly identity?: string
 }
 
 /** A record as a driver takes it. The partition was chosen by the front, because sequences are per partition. */

@@ -9,6 +9,12 @@ export interface TopicOptions<Key, Value> {
   readonly eventTime?: (value: NoInfer<Value>, key: NoInfer<Key>) => number
   /** How far behind the newest event a record may still come, ms. Default 0: event times never go back. */
   readonly lateness?: number
+  /**
+   * How far ahead of the clock here an event may be, ms, when a source or a producer of ours writes it: one that is farther is refused
+   * as `bad-record`, because it would make late what comes after it. Default 3,600,000: one hour. `Infinity` for what is planned
+   * ahead. Processors are not asked: what they promise does not rest on the times of their outputs.
+   */
+  readonly maxFuture?: number
   /** When given, `run` creates a missing topic with so many; else a missing topic is an error that says how to create it. */
   readonly partitions?: number
 }
@@ -21,10 +27,14 @@ export interface Topic<Name extends string = string, Key = any, Value = any> {
   readonly value: Codec<Value>
   readonly eventTime: ((value: Value, key: Key) => number) | undefined
   readonly lateness: number
+  readonly maxFuture: number
   readonly partitions: number | undefined
 }
 
 export type AnyTopic = Topic<string, any, any>
+
+/** As Kafka's own limit is since version 4. */
+const HOUR = 3_600_000
 
 /**
  * Describes a topic: its name, its types, its event time.
@@ -42,12 +52,14 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
       'bad-config',
       `topic name '${name}' must be 3 to 249 of A-Z a-z 0-9 . _ - and start with a letter: every backend takes those`
     )
-  const { lateness = 0, partitions } = options
+  const { lateness = 0, maxFuture = HOUR, partitions } = options
   if (!(Number.isSafeInteger(lateness) && lateness >= 0))
     throw new StreamError(
       'bad-config',
       `topic '${name}': lateness must be whole milliseconds, 0 or more, got ${lateness}`
     )
+  if (!(maxFuture >= 0))
+    throw new StreamError('bad-config', `topic '${name}': maxFuture must be milliseconds, 0 or more, got ${maxFuture}`)
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions > 0))
     throw new StreamError('bad-config', `topic '${name}': partitions must be a whole number above 0, got ${partitions}`)
   return {
@@ -57,6 +69,7 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
     value: options.value,
     eventTime: options.eventTime,
     lateness,
+    maxFuture,
     partitions
   }
 }

@@ -1,5 +1,5 @@
 export { LeaseGroup, type LeaseListener } from './lease-group.ts'
-export { balance, observe, presence, type Lease } from './leases.ts'
+export type { Lease } from './leases.ts'
 export { decodeHead, encodeHead, type Head } from './head.ts'
 export { decodeOutbox, encodeOutbox } from './outbox.ts'
 export { idle, step, type ProtocolEffect, type ProtocolEvent, type ProtocolState } from './protocol.ts'
@@ -9,6 +9,7 @@ export type {
   ClientStore,
   Commit,
   CommitStore,
+  Holding,
   LastCommit,
   LeaseStore,
   PositionStore,
@@ -20,4 +21,11 @@ export type {
 export { GroupStore, OutputsFirst } from './stores/at-least-once.ts'
 export { BrokerStore, changelogTopic } from './stores/broker.ts'
 export { MemoryStore } from './stores/memory.ts'
+export { PostgresStore } from './stores/postgres.ts'
+export type { PostgresModule } from './stores/postgres-client.ts'
+export { refusesRows, sqlState } from './stores/postgres-errors.ts'
+export type { PostgresTaskLog } from './stores/postgres-log.ts'
+export { postgresOptions, type PostgresOptions } from './stores/postgres-options.ts'
+export { alone, exists, quoted, schemaSql } from './stores/postgres-schema.ts'
+export type { StagedPart, StagedRows } from './stores/postgres-statements.ts'
 export { SqliteStore, type WithCommit } from './stores/sqlite.ts'

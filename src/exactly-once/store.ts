@@ -82,28 +82,47 @@ export interface TaskName {
 
 /**
  * The table of leases, for tasks that no broker assigns. `scope` is what the leases are shared out in: a stage. A lease only
- * says when to try: the store's epoch fences.
+ * says when to try: the store's epoch fences. Every call is one conditional step, seen by all members at once. Rejects with
+ * a `StreamError`, `retryable` when the store is busy or away: the members then go on as soon as it is back.
  */
 export interface LeaseStore {
+  /** All rows as of one moment. */
   leases(scope: string): Promise<readonly Lease[]>
   /**
-   * Writes the owner (`undefined` frees it) if the row is still as `seen`, or still absent: a conditional write. Clears a
-   * wish, counts the beat up.
+   * Writes the owner if the row is still as `seen` (owner and beat), or still absent: a conditional write. Clears a wish,
+   * counts the beat up.
    */
-  take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean>
-  /** Counts up the beats of all leases that `owner` holds; gives their names. */
-  beat(scope: string, owner: string): Promise<readonly string[]>
-  /** Asks the owner to give it up. */
+  take(scope: string, name: string, owner: string, seen: Lease | undefined): Promise<boolean>
+  /** Counts up the beats of all rows that `owner` holds. */
+  beat(scope: string, owner: string): Promise<void>
+  /** Asks the owner, if there is one, to give it up. */
   ask(scope: string, name: string, by: string): Promise<void>
-  /** Gives it back if it is `owner`'s. */
+  /** Gives it back if it is `owner`'s. The row stays, and its beat counts up. */
   release(scope: string, name: string, owner: string): Promise<void>
+  /** Deletes the row if it is still as `seen`: a member that is gone. Never a lease, whose beat must not begin again. */
+  remove(scope: string, name: string, seen: Lease): Promise<void>
+}
+
+/** What a member must still hold for its positions to be stored. */
+export interface Holding {
+  readonly scope: string
+  readonly owner: string
+  readonly names: readonly string[]
 }
 
 /** What groups have processed, on brokers that keep no positions for them. */
 export interface PositionStore {
   /** Position last processed per partition, `undefined` where none. */
   positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>>
-  storePositions(group: string, positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void>
+  /**
+   * In one step, and with `holding` only while all of these leases are its owner's: else nothing is stored, and the answer
+   * is false. What a member that was stopped has left must not undo what its successor has stored.
+   */
+  storePositions(
+    group: string,
+    positions: readonly (TopicPartition & { readonly position: Position })[],
+    holding?: Holding
+  ): Promise<boolean>
 }
 
 /** Everything that a client may keep in one store. */

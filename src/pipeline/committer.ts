@@ -20,6 +20,7 @@ import {
 import type { StateRow } from '../state/index.ts'
 import type { OutputBuffer } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { prepareRows } from './state-codecs.ts'
 
 /** What a task puts into a commit and gets back in recovery. */
 export interface Committed {
@@ -82,7 +83,7 @@ export class Committer {
     this.#log = log
     this.#dispatch({ type: 'acquired', epoch: log.epoch, commit: log.last?.number ?? 0 })
     const head = log.last && decodeHead(log.last.head, this.#task.id)
-    this.outputs = this.#committed.recover(head, log.state)
+    this.outputs = this.#committed.recover(head, await prepareRows(this.#runtime.stage, log.state))
     this.#relayedTo = this.#foldedTo = log.unsent[0] ? log.unsent[0].commit - 1 : (log.last?.number ?? 0)
     for (const unsent of log.unsent) this.#relay(unsent.commit, unsent.outputs)
     diagnose('task-assigned', { task: this.#task.id, epoch: log.epoch, commit: log.last?.number ?? 0 })
@@ -127,10 +128,15 @@ export class Committer {
     if (this.#lastOutputs > this.#foldedTo) await this.commit(0)
   }
 
-  /** Resolves when every committed output has been sent. */
-  async relayed(): Promise<void> {
-    await this.#relaying
-    if (this.#relayFailure) throw this.#relayFailure
+  /**
+   * Calls once everything that is committed by now has been sent: at once where nothing waits, never when this life ends
+   * before. What is told to readers must be there to be read: who finds a partition silent gives up waiting some day.
+   */
+  whenSent(call: () => void): void {
+    if (this.#relayedTo >= this.#lastOutputs) return call()
+    void this.#relaying.then(() => {
+      if (this.#log && !this.#relayFailure) call()
+    })
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { StreamError } from '../core/errors.ts'
 import type { Entry, StreamRecord } from '../core/record.ts'
 import type { AnyTopic, Topic } from '../core/topic.ts'
 import type { StateDefinitions, StateHandles } from '../state/index.ts'
+import type { Cause } from '../watermark/index.ts'
 import type { SinkContext, SinkWriter } from './sink-writer.ts'
 
 /** One topic or several. */
@@ -61,6 +62,34 @@ export interface Timeliness {
   readonly watermark: number
   /** How far the watermark is behind the wall clock, ms. */
   readonly behind: number
+  /** Records that wait at this task and at every stage above it. */
+  readonly pendingUpstream: number
+  /** Which share of the attempts failed lately at the worst stage above, 0 to 1. */
+  readonly failureRate: number
+  /** Records that were late, here and above, since the pipelines began. */
+  readonly late: number
+  /** Records that were parked, here and above. */
+  readonly parked: number
+  /** Who holds the watermark back, however many hops away; `undefined` while nobody does. */
+  readonly slowest: Slowest | undefined
+  /** Stages above of which a task is silent: dead, or cut off. */
+  readonly stale: readonly string[]
+  /** `false`: a producer does not promise its watermark, and it was guessed from the lateness of its topic. */
+  readonly exact: boolean
+}
+
+export interface Slowest {
+  /** `pipeline/stage`, or the name of a plain producer. */
+  readonly stage: string
+  /** Partition of the stage, or split of a source. */
+  readonly partition: string
+  /**
+   * `failing`: it is trying a record again. `slow`: records wait for it. `silent`: its reports are overdue, it is dead or cut off.
+   * `quiet`: it lives and has nothing newer.
+   */
+  readonly cause: Cause
+  /** Since when, ms since the epoch by the clock of whoever saw it. */
+  readonly since: number
 }
 
 export interface ProcessContext<State extends StateDefinitions = StateDefinitions> {
@@ -70,6 +99,11 @@ export interface ProcessContext<State extends StateDefinitions = StateDefinition
   readonly timeliness: Timeliness
   /** The same for every attempt at this record, on every worker: give it to the outside effects of the handler. */
   readonly idempotencyKey: string
+  /**
+   * The record at hand came too late to be of use: counts it as `expired` in the vitals, reports it on `tidemark:record-expired`. Late
+   * records are never dropped in silence.
+   */
+  expire(): void
   /** Fires when the task must stop. */
   readonly signal: AbortSignal
   readonly task: string

@@ -40,7 +40,7 @@ export class EventClock {
     // Timers that were due at the last commit, and not fired in it, hold the promise where it was.
     const held = parts.timers.due(watermark)?.time
     this.#told = held ?? watermark
-    parts.outputs.watermark = held ?? watermark
+    parts.outputs.watermark = held === undefined ? watermark : held - 1
   }
 
   /** There is a timer to fire, though the watermark stands still: it was set for the past, or the last commit was full. */
@@ -61,8 +61,8 @@ export class EventClock {
       const timer = timers.due(watermark)
       if (!timer) return this.#tell()
       if (full()) return undefined
-      // Until it has fired, outputs at its time are still to come.
-      outputs.watermark = Math.max(outputs.watermark, timer.time)
+      // Until it has fired, outputs at its time are still to come, and of the span that ends there: its last ms is in it.
+      outputs.watermark = Math.max(outputs.watermark, timer.time - 1)
       const pending = this.#guarded(`the timer '${timer.name}' of ${timer.time}`, () => this.#one(timer))
       if (pending) return pending.then(() => this.#fire())
     }

@@ -1,8 +1,8 @@
-import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { StreamRecord } from '../core/record.ts'
 import { stateKey, type TaskState, type TimerEntry, type TimerQueue } from '../state/index.ts'
 import type { ProcessContext, Timeliness, Timers } from './definitions.ts'
+import type { TaskHealth } from './task-health.ts'
 
 /** What is being worked on: a record or a timer. */
 type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position'> | TimerEntry
@@ -12,19 +12,23 @@ export class HandlerContext implements ProcessContext {
   readonly task: string
   readonly signal: AbortSignal
   readonly timers: Timers
+  readonly expire: () => void
   watermark: number = -Infinity
+  /** The handler has called `expire` for the record at hand. */
+  expired: boolean = false
+  /** Set in recovery, before anything is handled. */
+  health!: TaskHealth
   readonly #state: TaskState
   readonly #queue: TimerQueue
-  readonly #environment: Environment
   #key: Uint8Array | null = null
   #origin: Origin | undefined
 
-  constructor(task: string, signal: AbortSignal, state: TaskState, queue: TimerQueue, environment: Environment) {
+  constructor(task: string, signal: AbortSignal, state: TaskState, queue: TimerQueue) {
     this.task = task
     this.signal = signal
     this.#state = state
     this.#queue = queue
-    this.#environment = environment
+    this.expire = () => (this.expired = true)
     this.timers = {
       at: (time, name = '') => queue.set({ time: whole(time), name, key: this.#timerKey() }),
       cancel: (time, name = '') => queue.cancel({ time: whole(time), name, key: this.#timerKey() })
@@ -43,14 +47,14 @@ export class HandlerContext implements ProcessContext {
   }
 
   get timeliness(): Timeliness {
-    const behind = this.watermark === Infinity ? 0 : this.#environment.now() - this.watermark
-    return { watermark: this.watermark, behind }
+    return this.health.timeliness(this.watermark)
   }
 
   /** Points state, timers and idempotency key at the next piece of work, and forgets the undo logs. */
   begin(key: Uint8Array | null, origin: Origin | undefined): void {
     this.#key = key
     this.#origin = origin
+    this.expired = false
     this.#state.begin(key)
     this.#queue.begin()
   }

@@ -23,6 +23,7 @@ export type {
   WatermarkClaim,
   WriteFunction
 } from './definitions.ts'
+export { groupPositions } from './group-positions.ts'
 export { groupName } from './identity.ts'
 export { openGroupReader } from './leased-reader.ts'
 export { openStore, type ClientStore } from './open-store.ts'
@@ -40,3 +41,4 @@ export type {
 export { ensureGroup, ensureParked, ensureTopic, parkedGroup, resolveTopic, type TopicResolver } from './topics.ts'
 export { VitalsPublisher } from './vitals-publisher.ts'
 export { VitalsView } from './vitals-view.ts'
+export { vitalsTopic } from '../watermark/index.ts'

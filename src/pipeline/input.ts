@@ -1,7 +1,9 @@
 import { decodePart, eventTimeOf, type BoundTopic } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
+import type { Environment } from '../core/environment.ts'
 import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
+import type { RecordMarks } from '../state/index.ts'
 import {
   PartitionTracker,
   silence,
@@ -30,22 +32,26 @@ export class PartitionInput {
   started: boolean = false
   /** Told to the reader: no more for now. */
   paused: boolean = false
-  readonly #membership: TopicMembership
+  readonly membership: TopicMembership
+  readonly #marks: RecordMarks
   /** Nothing has come since then, and nothing is waiting. */
   #quietSince: number | undefined
   #queue: InputBatch[] = []
 
+  /** @param marks of the task: what is processed of records without a stamp */
   constructor(
     bound: BoundTopic,
     partition: number,
     membership: TopicMembership,
     position: Position | undefined,
-    snapshot: TrackerSnapshot | undefined
+    snapshot: TrackerSnapshot | undefined,
+    marks: RecordMarks
   ) {
     this.bound = bound
     this.partition = partition
     this.position = position
-    this.#membership = membership
+    this.membership = membership
+    this.#marks = marks
     this.tracker = new PartitionTracker(partition, bound.topic.lateness, snapshot)
   }
 
@@ -97,12 +103,13 @@ export class PartitionInput {
    * Step 4: a repeat is dropped and acknowledged with the next commit; a hole on an ordered log is a loss, and told. Both
    * are counted in `counts`.
    */
-  isRepeat(raw: RawRecord, stamp: Stamp, task: string, counts: MutableCounts): boolean {
+  isRepeat(raw: RawRecord, stamp: Stamp | undefined, task: string, counts: MutableCounts): boolean {
     const { tracker, bound, partition } = this
-    const verdict = tracker.judge(stamp)
+    const numbered = isNumbered(stamp)
+    const verdict = numbered ? tracker.judge(stamp) : this.#isMarked(raw) || this.isBehind(raw) ? 'duplicate' : 'new'
     if (verdict === 'new') return false
     const place = { task, topic: bound.topic.name, partition }
-    if (verdict === 'duplicate') {
+    if (verdict === 'duplicate' || !numbered) {
       counts.duplicates++
       diagnose('record-duplicate', { ...place, position: raw.position })
       return true
@@ -120,15 +127,39 @@ export class PartitionInput {
     return false
   }
 
+  /** On a log: a reader that goes back gives it once more (protocol F5). Its position must not become ours. */
+  isBehind({ position }: RawRecord): boolean {
+    const { adapter } = this.bound
+    if (this.position === undefined || adapter.capabilities.positions !== 'log') return false
+    return adapter.comparePositions(position, this.position) <= 0
+  }
+
+  /** The record is done. On a queue one without a stamp is known by its identity when it comes again. */
+  mark(raw: RawRecord, stamp: Stamp | undefined, environment: Environment): void {
+    if (raw.identity === undefined || isNumbered(stamp)) return
+    this.#marks.add(this.#markOf(raw.identity), environment.monotonic())
+  }
+
+  #isMarked({ identity }: RawRecord): boolean {
+    return identity !== undefined && this.#marks.has(this.#markOf(identity))
+  }
+
+  #markOf(identity: string): string {
+    return `${this.bound.topic.name} ${identity}`
+  }
+
   /** Takes in what the vitals say. True when the watermark rose. */
   learn(now: number): boolean {
-    const rose = this.tracker.learn(this.#membership)
+    const rose = this.tracker.learn(this.membership)
     if (!this.started || this.queued) this.#quietSince = undefined
     else this.#quietSince ??= now
     const quiet = this.#quietSince !== undefined && now - this.#quietSince >= silence
     return (quiet && this.tracker.waive(now - silence)) || rose
   }
 }
+
+/** Does its stamp tell the record from all others? */
+const isNumbered = (stamp: Stamp | undefined): stamp is Stamp => stamp !== undefined && stamp.sequence > 0
 
 // A stamp that does not parse is no reason to lose the record: it then counts as one of a foreign producer.
 function stampOf(record: RawRecord): Stamp | undefined {

@@ -8,11 +8,14 @@ import type {
   LogEvent,
   LogReader,
   LogReaderOptions,
+  PartitionsAssigned,
   ReceiveOptions,
   StartAt,
   TopicPartition
 } from '../spec/index.ts'
+import { foundPosition } from './found-positions.ts'
 import { openPlace, type Place } from './places.ts'
+import { TopicGrowth } from './topic-growth.ts'
 import { ensureGroup } from './topics.ts'
 
 /**
@@ -29,7 +32,15 @@ export class LeasedReader implements LogReader {
   readonly #events: LogEvent[] = []
   readonly #places = new Map<string, Place>()
   readonly #paused = new Set<string>()
-  readonly #partitions: number
+  /** What the front knows to be its own: from the assignment it has received to the loss it has received. */
+  readonly #told = new Set<string>()
+  /** How to let go of what is being revoked. */
+  readonly #revoking = new Map<string, () => void>()
+  readonly #growth: TopicGrowth
+  /** When a newer owner was met, by partition: monotonic ms. */
+  readonly #fenced = new Map<number, number[]>()
+  #partitions: number
+  readonly #scope: string
   #failure: unknown
   #closed = false
 
@@ -47,17 +58,19 @@ export class LeasedReader implements LogReader {
     this.#options = options
     this.#partitions = partitions
     this.#signal = new Signal(environment)
-    const units = Array.from({ length: partitions }, (_, partition) => String(partition))
+    // Readers of other topics share out partitions of their own, though they have the name of the group in common.
+    this.#scope = JSON.stringify([options.group, ...options.topics.toSorted()])
+    const { sessionTimeout, topics } = options
     this.#group = new LeaseGroup(
       store,
       environment,
-      options.group,
+      this.#scope,
       uuidv7(environment),
-      options.sessionTimeout,
-      units,
+      sessionTimeout,
+      unitsOf(partitions),
       {
         taken: unit => this.#push({ kind: 'partitions-assigned', partitions: this.#placesOf(unit) }),
-        asked: unit => this.#revoke(unit, environment.monotonic() + options.sessionTimeout),
+        asked: unit => this.#revoke(unit, environment.monotonic() + sessionTimeout),
         lost: unit => this.#revoke(unit, 0),
         failed: error => {
           this.#failure ??= error
@@ -65,6 +78,10 @@ export class LeasedReader implements LogReader {
         }
       }
     )
+    this.#growth = new TopicGrowth(adapter, environment, topics, partitions, sessionTimeout, grown => {
+      this.#partitions = grown
+      this.#group.setUnits(unitsOf(grown))
+    })
   }
 
   async receive({ wait, signal }: ReceiveOptions): Promise<readonly LogEvent[]> {
@@ -73,6 +90,7 @@ export class LeasedReader implements LogReader {
       if (this.#closed) throw new StreamError('closed', 'the reader is closed')
       if (this.#failure) throw this.#failure
       const events = this.#events.splice(0)
+      for (const event of events) this.#tell(event)
       if (events.length === 0) for (const place of this.#places.values()) events.push(...this.#take(place))
       if (events.length > 0) return events
       const left = deadline - this.#environment.monotonic()
@@ -85,9 +103,11 @@ export class LeasedReader implements LogReader {
     this.#assertHeld(at)
     const from = start === 'committed' ? await this.#committed(at) : start
     await this.#drop(at)
+    const epoch = this.#group.epochOf(String(at.partition))
     const place = await openPlace(this.#adapter, this.#environment, {
       ...at,
       group: this.#options.group,
+      ...(epoch !== undefined && { epoch }),
       from,
       // Each place holds at most one batch: together they stay about within the bound.
       maxBytes: Math.max(
@@ -96,6 +116,7 @@ export class LeasedReader implements LogReader {
       ),
       changed: () => this.#signal.raise(),
       failed: error => {
+        if (this.#isPassing(at, error)) return
         this.#failure ??= error
         this.#signal.raise()
       }
@@ -115,14 +136,19 @@ export class LeasedReader implements LogReader {
 
   async commit(positions: readonly (TopicPartition & { readonly position: Position })[]): Promise<void> {
     for (const position of positions) this.#assertHeld(position)
-    if (this.#adapter.capabilities.positions === 'log')
-      return this.#store.storePositions(this.#options.group, positions)
+    if (this.#adapter.capabilities.positions === 'log') {
+      const names = [...new Set(positions.map(({ partition }) => String(partition)))]
+      const holding = { scope: this.#scope, owner: this.#group.owner, names }
+      if (!(await this.#store.storePositions(this.#options.group, positions, holding))) throw this.#notOwner(positions)
+      return
+    }
     await Promise.all(positions.map(position => this.#places.get(id(position))?.done(position.position)))
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#growth.close()
     await Promise.all([...this.#places.values()].map(place => place.close()))
     await this.#group.close()
     this.#signal.raise()
@@ -138,20 +164,48 @@ export class LeasedReader implements LogReader {
 
   #revoke(unit: string, deadline: number): void {
     const partitions = this.#placesOf(unit)
-    let released = false
-    const letGo = async (): Promise<void> => {
-      await Promise.all(partitions.map(place => this.#drop(place)))
-      if (deadline > 0) await this.#group.release(unit)
+    const unheard = this.#events.findIndex(event => event.kind === 'partitions-assigned' && isOf(event, unit))
+    if (unheard >= 0) {
+      this.#events.splice(unheard, 1)
+      return void this.#group.release(unit)
     }
+    const pending = this.#revoking.get(unit)
+    // It is lost while the front drains it: there is nothing left to hand over.
+    if (pending) return pending()
     const release = (): void => {
-      if (released) return
-      released = true
-      letGo().catch(() => {}) // the lease expires by itself
+      if (this.#revoking.get(unit) !== release) return
+      this.#revoking.delete(unit)
+      timer.cancel()
+      for (const place of partitions) this.#told.delete(id(place))
+      const dropped = Promise.all(partitions.map(place => this.#drop(place)))
+      void dropped.catch(() => {}).then(() => this.#group.release(unit))
     }
+    this.#revoking.set(unit, release)
+    const left = deadline === 0 ? 0 : deadline - this.#environment.monotonic()
+    const timer = this.#environment.timer(left, release, true)
     // No more records of it: what is handed over from now on would only be dropped.
     for (const place of partitions) this.#paused.add(id(place))
     if (deadline === 0) release()
     this.#push({ kind: 'partitions-revoked', partitions, deadline, release })
+  }
+
+  /** From here on the front knows: what it does next belongs to this life of the partition. */
+  #tell(event: LogEvent): void {
+    if (event.kind === 'partitions-assigned') for (const place of event.partitions) this.#told.add(id(place))
+  }
+
+  /**
+   * A newer owner has taken a partition, before we have seen that in the table of leases: then it is lost, as if we had.
+   * When that goes on, somebody takes it who does not heed the leases.
+   */
+  #isPassing({ partition }: TopicPartition, error: unknown): boolean {
+    if (this.#adapter.classify(error).code !== 'fenced') return false
+    const now = this.#environment.monotonic()
+    const times = [...(this.#fenced.get(partition) ?? []), now].filter(time => time > now - fencedWindow)
+    this.#fenced.set(partition, times)
+    if (times.length > mostFenced) return false
+    if (!this.#revoking.has(String(partition))) this.#revoke(String(partition), 0)
+    return true
   }
 
   async #drop(at: TopicPartition): Promise<void> {
@@ -163,7 +217,8 @@ export class LeasedReader implements LogReader {
 
   async #committed({ topic, partition }: TopicPartition): Promise<StartAt> {
     if (this.#adapter.capabilities.positions === 'none') return 'earliest'
-    const position = (await this.#store.positions(this.#options.group, topic)).get(partition)
+    const { group } = this.#options
+    const position = await foundPosition(this.#adapter, this.#store, group, topic, partition)
     return position === undefined ? 'earliest' : { after: position }
   }
 
@@ -176,15 +231,27 @@ export class LeasedReader implements LogReader {
     this.#signal.raise()
   }
 
-  #assertHeld({ topic, partition }: TopicPartition): void {
-    if (!this.#closed && this.#group.holds(String(partition))) return
-    throw new StreamError(
+  #assertHeld(at: TopicPartition): void {
+    if (this.#closed) throw new StreamError('closed', 'the reader is closed')
+    if (!this.#told.has(id(at)) || !this.#group.holds(String(at.partition))) throw this.#notOwner([at])
+  }
+
+  #notOwner(places: readonly TopicPartition[]): StreamError {
+    const names = places.map(({ topic, partition }) => `${topic}/${partition}`)
+    return new StreamError(
       'not-owner',
-      `this reader of group '${this.#options.group}' does not hold ${topic}/${partition}`
+      `this reader of group '${this.#options.group}' does not hold ${names.join(', ')}`
     )
   }
 }
 
+/** So often may a newer owner be met within so many ms before that is an error. */
+const mostFenced = 5
+const fencedWindow = 60_000
+
+const unitsOf = (partitions: number): string[] =>
+  Array.from({ length: partitions }, (_, partition) => String(partition))
+const isOf = ({ partitions }: PartitionsAssigned, unit: string): boolean => String(partitions[0]?.partition) === unit
 const id = ({ topic, partition }: TopicPartition): string => `${partition} ${topic}`
 
 /** The group of a broker that has groups, else one by leases in the store. */

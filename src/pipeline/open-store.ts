@@ -1,23 +1,31 @@
 import { join } from 'node:path'
+import { systemEnvironment, type Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
-import { MemoryStore, SqliteStore, type ClientStore } from '../exactly-once/index.ts'
+import { MemoryStore, PostgresStore, SqliteStore, type ClientStore } from '../exactly-once/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 
 export type { ClientStore }
 
 /**
  * Opens the store of a client. Default: beside the data of a `file:` broker, so that they live and die together; in memory
- * where every broker is; else in `./.tidemark/`. Errors: `bad-config`, `corrupt`.
+ * where every broker is; else in `./.tidemark/`. Errors: `bad-config`, `corrupt`; of a server also `peer-missing`,
+ * `unauthorized`, `connection`.
  */
 export async function openStore(
   given: string | ClientStore | undefined,
-  brokers: ReadonlyMap<string, AnyAdapter>
+  brokers: ReadonlyMap<string, AnyAdapter>,
+  environment: Environment = systemEnvironment
 ): Promise<ClientStore> {
   if (typeof given === 'object') return given
   if (given === 'memory:') return new MemoryStore()
+  if (given !== undefined && /^postgres(ql)?:/.test(given)) return PostgresStore.open({ url: given }, environment)
   const path = given === undefined ? defaultPath(brokers) : /^sqlite:(.+)$/.exec(given)?.[1]
   if (path === undefined)
-    throw new StreamError('bad-config', `store '${given}' is none: use 'sqlite:<file>', 'broker', 'memory:' or a store`)
+    throw new StreamError(
+      'bad-config',
+      // It may be a URL with a password in it.
+      `store '${given!.replace(/\/\/.*$/s, '//…')}' is none: use 'postgres://<user>:<password>@<host>/<database>', 'sqlite:<file>', 'broker', 'memory:' or a store`
+    )
   return path === null ? new MemoryStore() : SqliteStore.open(path)
 }
 

@@ -56,10 +56,14 @@ export class OutputBuffer {
     return undefined
   }
 
-  /** Throws what `encodeEntry` throws; nothing of the entry is kept then. */
-  add(entry: TaggedEntry, eventTime: number): void {
+  /**
+   * Throws what `encodeEntry` throws; nothing of the entry is kept then.
+   *
+   * @param now of a source, which promises by the times of its entries
+   */
+  add(entry: TaggedEntry, eventTime: number, now?: number): void {
     const lane = this.#laneOf(entry)
-    const encoded = encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++)
+    const encoded = encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++, now)
     const { partition } = encoded
     const sequence = ++lane.sequences[partition]!
     const promise = this.watermark

@@ -13,6 +13,8 @@ import type {
 
 export interface PlaceOptions extends TopicPartition {
   readonly group: string
+  /** Of the lease: higher than that of every earlier owner. */
+  readonly epoch?: number
   readonly from: StartAt
   readonly maxBytes: number
   /** There is something to take. */
@@ -29,12 +31,14 @@ export interface Place extends TopicPartition {
 }
 
 export async function openPlace(adapter: AnyAdapter, environment: Environment, options: PlaceOptions): Promise<Place> {
-  const { topic, partition, group, from, maxBytes } = options
-  if (adapter.partitionReader && adapter.capabilities.positions === 'log')
+  const { topic, partition, group, epoch, from, maxBytes } = options
+  if (adapter.partitionReader && adapter.capabilities.positions === 'log') {
+    const owner = epoch === undefined ? {} : { owner: { group, epoch } }
     return new LogPlace(
-      await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes }),
+      await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes, ...owner }),
       options
     )
+  }
   if (adapter.queueSubscription)
     return new QueuePlace(
       await adapter.queueSubscription({ group, topic, partitions: [partition], maxBytes }),
@@ -109,7 +113,7 @@ class LogPlace extends Pumped<RawRecord> implements Place {
   }
 
   protected async receive(signal: AbortSignal): Promise<readonly RawRecord[]> {
-    return (await this.#reader.receive({ wait: 1_000, signal })).records
+    return (await this.#reader.receive({ wait: 1_000, signal, end: false })).records
   }
 }
 
@@ -118,8 +122,9 @@ const hold = 15_000
 const renewal = 4_000
 
 /**
- * A queue has no positions: deliveries are numbered here as they come, good until this place is closed. What was handed
- * over and not acknowledged then is released, and comes again.
+ * A queue has no positions: deliveries are numbered here as they come, good until this place is closed; what the broker
+ * calls the record follows for whoever looks for it there. What was handed over and not acknowledged at the close is
+ * released, and comes again.
  */
 class QueuePlace extends Pumped<Delivery> implements Place {
   readonly #subscription: QueueSubscription
@@ -145,14 +150,14 @@ class QueuePlace extends Pumped<Delivery> implements Place {
     queueMicrotask(() => this.start())
     return batch.map(delivery => {
       this.#open.set(++this.#numbered, delivery.id)
-      return { ...delivery, position: String(this.#numbered) }
+      return { ...delivery, position: `${this.#numbered} ${delivery.position}` }
     })
   }
 
   // Law 2: only after the commit. An acknowledgement that is not confirmed means that the record may come again: the
   // tracker of the task then knows it.
   async done(position: Position): Promise<void> {
-    const last = Number(position)
+    const last = Number.parseInt(position)
     const ids: string[] = []
     for (const [number, deliveryId] of this.#open) {
       if (number > last) break

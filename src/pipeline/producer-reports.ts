@@ -1,16 +1,16 @@
 import type { BoundTopic, ProducerReports } from '../broker/index.ts'
-import type { Environment } from '../core/environment.ts'
 import { noCounts, vitalsTopic, type VitalsState } from '../watermark/index.ts'
-import { ensureTopic } from './topics.ts'
+import { ensureTopic, type TopicResolver } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
 
 /** Lets a plain producer tell readers how far it has come: it joins, reports each second, and says goodbye. */
 export async function producerReports(
+  { environment, vitalsBroker }: Pick<TopicResolver, 'environment' | 'vitalsBroker'>,
   bound: BoundTopic,
-  environment: Environment,
   interval: number
 ): Promise<ProducerReports> {
-  const { adapter, topic } = bound
+  const { topic } = bound
+  const adapter = vitalsBroker ?? bound.adapter
   await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
   const publisher = new VitalsPublisher(adapter, environment, interval)
   let id = ''

@@ -4,7 +4,7 @@ import { StreamError } from '../core/errors.ts'
 import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import { noCounts, vitalsTopic } from '../watermark/index.ts'
-import type { Pipeline, ProcessorStage, SinkStage, SourceStage, Stage } from './definitions.ts'
+import type { Pipeline, SourceStage, Stage } from './definitions.ts'
 import { durableProducer, groupName, splitName, taskName } from './identity.ts'
 import { policyOf, processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
@@ -12,6 +12,7 @@ import type { RunSettings } from './settings.ts'
 import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
 import { StageRunner } from './stage-runner.ts'
+import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { ensureGroup, ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
@@ -161,8 +162,9 @@ class Run {
       const runtime: StageRuntime<SourceStage> = { ...shared, stage, store: store as CommitStore }
       return async () => new SourceStageRunner(runtime, leases, splits)
     }
-    const typed = { ...shared, stage: stage as ProcessorStage | SinkStage, store }
-    return async () => new StageRunner(typed, () => (sink ? sink.logic() : processorLogic(stage as ProcessorStage)))
+    if (stage.kind === 'sink') return async () => new StageRunner({ ...shared, stage, store }, () => sink!.logic())
+    const typed = { ...shared, stage: await bindState(stage, this.#pipeline.name, this.#host.registry), store }
+    return async () => new StageRunner(typed, () => processorLogic(stage))
   }
 
   /** All tasks of a stage exist from its start: scaling and crashes change who runs them, not who they are. */
@@ -241,7 +243,9 @@ class Run {
     throw new StreamError('internal', `nothing is known of topic '${topic}'`)
   }
 
-  async #publisher(adapter: AnyAdapter): Promise<VitalsPublisher> {
+  /** @param of the broker whose producers report */
+  async #publisher(of: AnyAdapter): Promise<VitalsPublisher> {
+    const adapter = this.#host.vitalsBroker ?? of
     let publisher = this.#publishers.get(adapter)
     if (publisher) return publisher
     const { environment } = this.#host
@@ -253,7 +257,8 @@ class Run {
     return publisher
   }
 
-  async #view(adapter: AnyAdapter): Promise<VitalsView> {
+  async #view(of: AnyAdapter): Promise<VitalsView> {
+    const adapter = this.#host.vitalsBroker ?? of
     let view = this.#views.get(adapter)
     if (view) return view
     const publisher = await this.#publisher(adapter)

@@ -4,7 +4,7 @@ import { deadlineIn, sleep } from '../core/environment.ts'
 import { Signal } from '../core/signal.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TaskName } from '../exactly-once/index.ts'
-import type { OutputVitals, VitalsState } from '../watermark/index.ts'
+import type { OutputVitals, ReportedHealth, VitalsState } from '../watermark/index.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { SourceStage } from './definitions.ts'
 import { policyOf } from './logic.ts'
@@ -25,12 +25,17 @@ export class SourceRunner {
   readonly #lost = new AbortController()
   #committer: Committer | undefined
   #producer = ''
+  /** Since when it has been failing and trying again, ms since the epoch. */
+  #failingSince: number | undefined
 
   constructor(runtime: StageRuntime<SourceStage>, name: TaskName, split: string) {
     this.#runtime = runtime
     this.#name = name
     this.#split = split
-    this.ended = this.#run()
+    // While it tries again it goes on reporting: it is failing, not gone.
+    this.ended = this.#run().finally(() => {
+      if (!this.finished) runtime.vitals.forget(this.#producer)
+    })
     this.ended.catch(() => {}) // the stage listens, too
   }
 
@@ -52,11 +57,15 @@ export class SourceRunner {
       try {
         await this.#live()
       } catch (error) {
-        if (this.#lost.signal.aborted) return
+        if (this.#lost.signal.aborted) break
         if (isFatal(error) || (hasCode(error, 'handler') && attempt > policyOf(this.#runtime.stage.failure).retries))
           throw error
         if (environment.monotonic() - started > 30_000) attempt = 1 // it went well for a while
-        if (!(error instanceof FencedSignal)) diagnose('task-restarted', { task: this.#name.id, error })
+        if (error instanceof FencedSignal) this.#runtime.vitals.forget(this.#producer)
+        else {
+          this.#failingSince ??= environment.now()
+          diagnose('task-restarted', { task: this.#name.id, error })
+        }
         await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#stop.signal).catch(
           () => {}
         )
@@ -85,7 +94,8 @@ export class SourceRunner {
       if (before && !this.finished) runtime.vitals.report(this.#report(task, 'left'))
     } finally {
       await committer.close()
-      if (!this.finished) runtime.vitals.forget(this.#producer)
+      // The identity was of this life only.
+      if (before && !this.finished) runtime.vitals.forget(this.#producer)
     }
   }
 
@@ -119,7 +129,10 @@ export class SourceRunner {
           if (task.dirty) await commit()
           throw sourceFailed(this.#name.id, next.error)
         } else if (next.done) return task.end()
-        else task.take(next.value)
+        else {
+          task.take(next.value)
+          this.#failingSince = undefined
+        }
       }
     } finally {
       signal.removeEventListener('abort', onStop)
@@ -139,8 +152,10 @@ export class SourceRunner {
     return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
   }
 
+  /** Only what is committed and sent. */
   #tell(task: SourceTask): void {
-    this.#runtime.vitals.report(this.#report(task, task.finished ? 'closing' : 'active'))
+    const report = this.#report(task, task.finished ? 'closing' : 'active')
+    this.#committer?.whenSent(() => this.#runtime.vitals.report(report))
   }
 
   #report(task: SourceTask, state: VitalsState): VitalsReport {
@@ -165,7 +180,18 @@ export class SourceRunner {
       watermark: task.watermark,
       outputs,
       counts: task.counts,
-      commit
+      commit,
+      health: () => this.#health()
+    }
+  }
+
+  #health(): ReportedHealth {
+    const since = this.#failingSince
+    return {
+      pending: 0,
+      failureRate: since === undefined ? 0 : 1,
+      ...(since !== undefined && { heldBy: { task: this.#name.id, cause: 'failing' as const, since } }),
+      upstream: {}
     }
   }
 }

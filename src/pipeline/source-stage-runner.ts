@@ -84,16 +84,16 @@ export class SourceStageRunner {
 
   #start(group: LeaseGroup, split: string): void {
     // Taken in the very round in which we were told to stop.
-    if (this.#ending) return void group.release(split).catch(() => {})
+    if (this.#ending) return void group.release(split)
     const runner = new SourceRunner(this.#runtime, this.#tasks.get(split)!, split)
     this.#running.set(split, runner)
     runner.ended
       .catch(error => this.#fail(error))
-      .finally(async () => {
+      .finally(() => {
         this.#running.delete(split)
         if (runner.finished) this.#finished.add(split)
-        await group.release(split).catch(() => {}) // it will expire
-        group.setUnits(this.#open())
+        group.setUnits(this.#open()) // first: what has ended must not be taken again
+        void group.release(split)
         this.#wake.raise()
       })
   }

@@ -94,7 +94,8 @@ export class SourceTask implements Committed {
       return
     }
     const { outputs } = this
-    outputs.add(item as never, this.#runtime.environment.now())
+    const now = this.#runtime.environment.now()
+    outputs.add(item as never, now, now)
     this.uncommitted++
     if (item.cursor !== undefined) this.cursor = item.cursor
     const { timestamp } = outputs.records.at(-1)!

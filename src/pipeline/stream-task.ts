@@ -4,7 +4,7 @@ import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
 import type { Head, TaskLog, TaskName } from '../exactly-once/index.ts'
 import type { StartAt, TopicPartition } from '../spec/index.ts'
-import { TaskState, TimerQueue, timerSlot, type StateRow } from '../state/index.ts'
+import { TaskRows, type StateRow } from '../state/index.ts'
 import { noCounts, toSnapshot, type TrackerSnapshot } from '../watermark/index.ts'
 import { tryAgain } from './attempts.ts'
 import type { Committed } from './committer.ts'
@@ -15,6 +15,7 @@ import { PartitionInput, type InputBatch, type MutableCounts } from './input.ts'
 import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
 import { OutputBuffer, type Sequences } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { TaskHealth } from './task-health.ts'
 
 /**
  * One life of one task of a processor or sink: takes records through decode, time and process, and gives the committer
@@ -24,6 +25,7 @@ export class StreamTask implements Committed {
   readonly inputs: PartitionInput[] = []
   readonly counts: MutableCounts = { ...noCounts }
   outputs!: OutputBuffer
+  health!: TaskHealth
   /** Records, timers or time since the last commit. */
   dirty: boolean = false
   /** Records since the last commit. */
@@ -34,8 +36,7 @@ export class StreamTask implements Committed {
   readonly #producer: ProducerId
   readonly #logic: Logic
   readonly #policy: Policy
-  readonly #state: TaskState
-  readonly #timers = new TimerQueue()
+  readonly #rows: TaskRows
   readonly #context: HandlerContext
   readonly #signal: AbortSignal
   #clock!: EventClock
@@ -55,8 +56,8 @@ export class StreamTask implements Committed {
     this.#logic = logic
     this.#policy = policyOf(runtime.stage.failure)
     this.#signal = signal
-    this.#state = new TaskState(runtime.stage.kind === 'processor' ? runtime.stage.state : {})
-    this.#context = new HandlerContext(name.id, signal, this.#state, this.#timers, runtime.environment)
+    this.#rows = new TaskRows(runtime.stage.kind === 'processor' ? runtime.stage.state : {})
+    this.#context = new HandlerContext(name.id, signal, this.#rows.state, this.#rows.timers)
   }
 
   /** Watermark of the inputs: the least of their partitions. */
@@ -72,16 +73,14 @@ export class StreamTask implements Committed {
   // ---- Committed -------------------------------------------------------------------------------------------------
 
   recover(head: Head | undefined, rows: Iterable<StateRow>): OutputBuffer {
-    for (const row of rows) {
-      if (row.slot === timerSlot) this.#timers.load(row)
-      else this.#state.load(row)
-    }
+    this.#rows.load(rows, this.#runtime.environment.monotonic())
     for (const bound of this.#runtime.from) {
       const { name } = bound.topic
       const snapshot = head?.trackers[name] as TrackerSnapshot | undefined
       // Positions of a queue are good for one subscription only.
       const position = bound.adapter.capabilities.positions === 'log' ? head?.positions[name] : undefined
-      this.inputs.push(new PartitionInput(bound, this.#partition, this.#runtime.view.topic(name), position, snapshot))
+      const membership = this.#runtime.view.topic(name)
+      this.inputs.push(new PartitionInput(bound, this.#partition, membership, position, snapshot, this.#rows.marks))
     }
     Object.assign(this.counts, head?.counts)
     // Outputs sent before the commit have an identity of this life only: their sequences start anew.
@@ -96,8 +95,10 @@ export class StreamTask implements Committed {
       logic: this.#logic,
       policy: this.#policy,
       context: this.#context,
-      timers: this.#timers
+      timers: this.#rows.timers
     }
+    this.health = new TaskHealth(this.#name.id, environment, this.inputs, this.#runtime.view.tasks, this.counts)
+    this.#context.health = this.health
     const watermark = this.#inputWatermark()
     this.#clock = new EventClock(
       { ...parts, outputs, input: from[0]!, environment, signal: this.#signal, full },
@@ -118,7 +119,7 @@ export class StreamTask implements Committed {
       watermark: toSnapshot(this.watermark),
       counts: { ...this.counts, emitted: this.counts.emitted + this.outputs.records.length }
     }
-    return { head, state: [...this.#state.changes(), ...this.#timers.changes()], positions }
+    return { head, state: this.#rows.changes(this.#runtime.environment.monotonic()), positions }
   }
 
   /** Last processed, per topic. */
@@ -130,8 +131,7 @@ export class StreamTask implements Committed {
 
   applied(): void {
     this.counts.emitted += this.outputs.records.length
-    this.#state.committed()
-    this.#timers.committed()
+    this.#rows.committed()
     this.#logic.applied?.()
     this.dirty = false
     this.uncommitted = 0
@@ -179,8 +179,8 @@ export class StreamTask implements Committed {
   #one(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): Promise<void> | undefined {
     this.dirty = true
     this.uncommitted++
-    if (stamp !== undefined && stamp.sequence > 0 && input.isRepeat(raw, stamp, this.#name.id, this.counts)) {
-      input.position = raw.position
+    if (input.isRepeat(raw, stamp, this.#name.id, this.counts)) {
+      if (!input.isBehind(raw)) input.position = raw.position
       return undefined
     }
     let record: StreamRecord | undefined
@@ -217,19 +217,21 @@ export class StreamTask implements Committed {
   ): Promise<void> | undefined {
     if (record) {
       this.counts.processed++
-      if (record.late) this.#late(record, input.tracker.watermark)
+      if (record.late) this.#untimely('late', record, input.tracker.watermark)
+      if (this.#context.expired) this.#untimely('expired', record, this.watermark)
     }
     input.position = raw.position
+    input.mark(raw, stamp, this.#runtime.environment)
     const rose = stamp
       ? input.tracker.processed(stamp)
       : record !== undefined && input.tracker.processedForeign(record.eventTime)
     return rose || this.#clock.behind ? this.#advance() : undefined
   }
 
-  #late(record: StreamRecord, watermark: number): void {
-    this.counts.late++
+  #untimely(how: 'late' | 'expired', record: StreamRecord, watermark: number): void {
+    this.counts[how]++
     const { topic, partition, position, eventTime } = record
-    diagnose('record-late', { task: this.#name.id, topic, partition, position, behind: watermark - eventTime })
+    diagnose(`record-${how}`, { task: this.#name.id, topic, partition, position, behind: watermark - eventTime })
   }
 
   async #failed(
@@ -244,6 +246,7 @@ export class StreamTask implements Committed {
     const place = { topic: input.bound.topic.name, partition: input.partition }
     const { environment } = this.#runtime
     const undo = (): void => {
+      this.health.failed()
       this.#context.rollback()
       this.outputs.rollback(mark)
     }
@@ -264,6 +267,7 @@ export class StreamTask implements Committed {
         throw thrown
       }
     })
+    this.health.recovered()
     if (!gaveUp) return settle()
     this.outputs.push(park(place, raw, this.#name.id, gaveUp.error, gaveUp.attempts))
     this.counts.parked++

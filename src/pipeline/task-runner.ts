@@ -60,7 +60,11 @@ export class TaskRunner {
     this.#wake = new Signal(runtime.environment)
     this.#producer = durableProducer(name)
     const stopListening = runtime.view.onChange(() => this.#wake.raise())
-    this.ended = this.#run().finally(stopListening)
+    this.ended = this.#run().finally(() => {
+      stopListening()
+      // The end is said again with every beat: whoever waits for it must hear of it.
+      if (!this.finished) runtime.vitals.forget(this.#producer)
+    })
     this.ended.catch(() => {}) // the stage listens, too; it must not be an unhandled rejection before that
   }
 
@@ -98,7 +102,8 @@ export class TaskRunner {
         // A life that got something done, or went well for a while, starts the count anew.
         if (this.#gotOn || environment.monotonic() - started > 30_000) attempt = 1
         if (isFatal(error) || this.#givesUp(error, attempt)) throw error
-        if (!(error instanceof FencedSignal)) diagnose('task-restarted', { task: this.#name.id, error })
+        if (error instanceof FencedSignal) this.#runtime.vitals.forget(this.#producer)
+        else diagnose('task-restarted', { task: this.#name.id, error })
         await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#abort.signal).catch(
           () => {}
         )
@@ -121,7 +126,9 @@ export class TaskRunner {
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await committer.acquire()
-      if (runtime.store.outputs === 'before') await runtime.vitals.announce([this.#report(task, 'joining')])
+      // Nobody has announced the task of a partition that was added while we run.
+      if (runtime.store.outputs === 'before' || this.#partition >= runtime.tasks)
+        await runtime.vitals.announce([this.#report(task, 'joining')])
       this.#task = task
       // Before anything is processed: what is told is what is committed.
       this.#tell(task)
@@ -131,8 +138,8 @@ export class TaskRunner {
       this.#task = undefined
       this.#logic.discard?.()
       await committer.close()
-      // The end is said again with every beat: whoever waits for it must hear of it.
-      if (!this.finished) runtime.vitals.forget(this.#producer)
+      // The identity was of this life only.
+      if (runtime.store.outputs === 'before' && !this.finished) runtime.vitals.forget(this.#producer)
     }
   }
 
@@ -224,9 +231,10 @@ export class TaskRunner {
     return { topic: input.bound.topic.name, partition: input.partition }
   }
 
-  /** To the vitals: only what is committed, so that it stays true after a crash. */
+  /** To the vitals: only what is committed, so that it stays true after a crash, and only once it has been sent. */
   #tell(task: StreamTask): void {
-    this.#runtime.vitals.report(this.#report(task, this.finished ? 'closing' : 'active'))
+    const report = this.#report(task, this.finished ? 'closing' : 'active')
+    this.#committer?.whenSent(() => this.#runtime.vitals.report(report))
   }
 
   #report(task: StreamTask, state: VitalsState): VitalsReport {
@@ -254,7 +262,8 @@ export class TaskRunner {
       watermark: task.watermark,
       outputs,
       counts: { ...task.counts },
-      commit
+      commit,
+      health: () => task.health.report()
     }
   }
 }

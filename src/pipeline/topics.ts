@@ -11,6 +11,8 @@ export interface TopicResolver {
   readonly registry: SchemaRegistry | undefined
   /** The broker that carries a topic. */
   adapterOf(topic: string): AnyAdapter
+  /** Where the vitals of all brokers go. Default: each broker carries its own. */
+  readonly vitalsBroker?: AnyAdapter | undefined
 }
 
 /** Creates a topic unless it is there. Two workers may do so at once. */
@@ -40,7 +42,7 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
   if (found.partitions === undefined)
     throw new StreamError(
       'bad-config',
-      `topic '${name}' on ${adapter.location} carries no partition count: create it with client.admin.create(topic, { partitions: 4 })`
+      `topic '${name}' on ${adapter.location} carries no partition count: ${found.advice ?? 'create it with client.admin.create(topic, { partitions: 4 })'}`
     )
   if (partitions !== undefined && found.partitions !== partitions)
     throw new StreamError(

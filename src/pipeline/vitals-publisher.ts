@@ -10,10 +10,16 @@ import {
   encodeVitals,
   vitalsTopic,
   type HeardVitals,
+  type ReportedHealth,
   type Vitals
 } from '../watermark/index.ts'
 
-type Report = Omit<Vitals, 'beat'>
+/** Its health is asked for with each beat: a task that hangs does not report, and is reported of. */
+interface Report extends Omit<Vitals, 'beat' | 'health'> {
+  health?(): ReportedHealth
+}
+
+const noHealth: ReportedHealth = { pending: 0, failureRate: 0, upstream: {} }
 
 /**
  * Sends the vitals of this process to one broker: best effort, on a connection of its own, the newest report per producer
@@ -28,6 +34,7 @@ export class VitalsPublisher {
   readonly #dirty = new Set<string>()
   /** Said once more, then forgotten. */
   readonly #leaving = new Set<string>()
+  #announced: ((announced: readonly HeardVitals[]) => void) | undefined
   #driver: Promise<ProducerDriver> | undefined
   #timer: Timer | undefined
   #sending: Promise<void> | undefined
@@ -45,10 +52,17 @@ export class VitalsPublisher {
   async announce(reports: readonly Report[]): Promise<void> {
     if (reports.length === 0) return
     const doing = 'announcing tasks on the vitals topic'
+    const vitals = this.#numbered(reports)
     await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, async () => {
-      const results = await (await this.#open()).send(this.#records(reports))
+      const results = await (await this.#open()).send(this.#records(vitals))
       for (const result of results) if (!result.ok) throw result.error
     })
+    this.#announced?.(vitals.map(each => ({ vitals: each, age: 0 })))
+  }
+
+  /** Whoever reads the vitals of this broker for this process hears of our announcements at once: they are made only once. */
+  onAnnounced(listener: (announced: readonly HeardVitals[]) => void): void {
+    this.#announced = listener
   }
 
   /** On a queue: asks the others for what was said before we came. Rejects when that cannot be asked. */
@@ -115,7 +129,7 @@ export class VitalsPublisher {
   }
 
   async #send(producers: readonly string[]): Promise<void> {
-    const records = this.#records(producers.flatMap(producer => this.#reports.get(producer) ?? []))
+    const records = this.#records(this.#numbered(producers.flatMap(producer => this.#reports.get(producer) ?? [])))
     this.#dirty.clear()
     if (records.length === 0) return
     this.#sentAt = this.#environment.monotonic()
@@ -150,9 +164,17 @@ export class VitalsPublisher {
     for (const result of results) if (!result.ok) throw result.error
   }
 
+  #numbered(reports: readonly Report[]): Vitals[] {
+    const every = this.#interval
+    const at = this.#environment.now()
+    return reports.map(({ health, ...report }) => {
+      const reported = health?.() ?? noHealth
+      return { ...report, beat: ++this.#beat, health: { at, every, ...reported } }
+    })
+  }
+
   /** A record per producer, which a log compacts; together where there is no compaction. */
-  #records(reports: readonly Report[]): OutgoingRecord[] {
-    const vitals = reports.map(report => ({ ...report, beat: ++this.#beat }))
+  #records(vitals: readonly Vitals[]): OutgoingRecord[] {
     if (this.#adapter.capabilities.positions === 'none')
       return encodeReports(vitals).map(value => this.#record(null, value))
     return vitals.map(report => this.#record(Buffer.from(report.producer, 'latin1'), encodeVitals(report)))

@@ -48,6 +48,8 @@ export class VitalsView {
   readonly #repeated = new Set<string>()
   #answer: Timer | undefined
   #openedAt = 0
+  /** The subscription was lost: what was said until the next one is not known yet. `asking`: it is being found out. */
+  #missing: 'nothing' | 'something' | 'asking' = 'nothing'
 
   /** @param publisher on a queue: to ask by, and to answer */
   constructor(adapter: AnyAdapter, environment: Environment, publisher?: VitalsPublisher) {
@@ -56,6 +58,8 @@ export class VitalsView {
     this.#publisher = publisher
     this.#queue = adapter.capabilities.positions === 'none'
     this.#name = uuidv7(environment)
+    // What this process says itself needs no way over a queue, which may lose it to us.
+    if (this.#queue) publisher?.onAnnounced(reports => this.#takeAll({ kind: 'reports', repeated: false, reports }))
   }
 
   /** Reads to the end, then goes on in the background. On a queue it asks those who were here before. */
@@ -77,8 +81,8 @@ export class VitalsView {
     if (!membership) {
       this.#topics.set(name, (membership = new TopicMembership()))
       for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#heardAt(vitals))
-      // The view is complete by the time anyone may ask.
-      membership.markComplete()
+      // The view is complete by the time anyone may ask, unless it has missed something since.
+      if (this.#missing === 'nothing') membership.markComplete()
     }
     return membership
   }
@@ -112,6 +116,7 @@ export class VitalsView {
     while (!signal.aborted) {
       try {
         this.#reader ??= await this.#openReader(signal)
+        if (this.#missing === 'something') await this.#askAgain()
         await this.#receive(this.#reader)
       } catch (error) {
         if (signal.aborted) return
@@ -120,9 +125,33 @@ export class VitalsView {
         // The reports merge upwards, so reading them again from the start does no harm.
         await this.#reader?.close().catch(() => {})
         this.#reader = undefined
+        if (this.#queue && this.#publisher) this.#miss()
         await sleep(this.#environment, 250, signal).catch(() => {})
       }
     }
+  }
+
+  /** A queue gives nothing of the past to a new subscription: until others have told it, nobody's watermark may rise. */
+  #miss(): void {
+    this.#missing = 'something'
+    for (const membership of this.#topics.values()) membership.markIncomplete()
+  }
+
+  async #askAgain(): Promise<void> {
+    await this.#publisher!.ask(this.#name)
+    this.#missing = 'asking'
+    this.#environment.timer(
+      settling,
+      () => {
+        if (this.#missing !== 'asking') return
+        this.#missing = 'nothing'
+        for (const membership of this.#topics.values()) membership.markComplete()
+        // Whoever waits for a refresh has waited for this.
+        this.#interrupt?.abort()
+        for (const listener of this.#listeners) listener()
+      },
+      true
+    )
   }
 
   #openReader(signal: AbortSignal): Promise<PartitionReader> {
@@ -140,7 +169,7 @@ export class VitalsView {
 
   async #receive(reader: PartitionReader): Promise<void> {
     this.#interrupt = new AbortController()
-    const waiting = this.#refreshers.length > 0
+    const waiting = this.#refreshers.length > 0 && this.#missing === 'nothing'
     try {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
       for (const record of records) if (record.value) this.#report(record.value)
@@ -151,7 +180,7 @@ export class VitalsView {
         // Who lived would have been heard by now.
         if (this.#queue && this.#openedAt < before) news = membership.liftStrangers() || news
       }
-      if (atEnd) this.#atEnd()
+      if (atEnd && this.#missing === 'nothing') this.#atEnd()
       if (news) for (const listener of this.#listeners) listener()
     } finally {
       this.#interrupt = undefined
@@ -166,6 +195,10 @@ export class VitalsView {
       return // of a newer release, or not ours: it holds nobody
     }
     if (message.kind === 'question') return this.#asked(message.by)
+    this.#takeAll(message)
+  }
+
+  #takeAll(message: Extract<VitalsMessage, { kind: 'reports' }>): void {
     const now = this.#environment.monotonic()
     for (const { vitals, age } of message.reports) {
       const known = this.tasks.get(vitals.task)

@@ -4,6 +4,8 @@ export interface TopicDescription {
   readonly topic: string
   /** `undefined` on a foreign topic of a backend that does not know (Kinesis, Pub/Sub without our label). */
   readonly partitions: number | undefined
+  /** Without a count: the sentence that says how to give the topic one. */
+  readonly advice?: string
 }
 
 export interface CreateTopic {
@@ -36,7 +38,10 @@ export interface AdminDriver {
    * `unsupported`.
    */
   backlog(group: string, topics: readonly string[]): Promise<readonly PartitionBacklog[]>
-  /** The positions that the group has committed, `undefined` where none. Without `groups`: rejects with `unsupported`. */
+  /**
+   * The positions that the group has committed, `undefined` where none. Without `groups`: rejects with `unsupported`, unless the
+   * adapter was told where other consumers have left theirs (Event Hubs: checkpoints); a group without a position starts there.
+   */
   committed(group: string, topic: string): Promise<readonly (Position | undefined)[]>
   /**
    * Without `groups`: records behind these positions, by partition; `undefined` counts from the start. Absent where the
@@ -48,5 +53,12 @@ export interface AdminDriver {
    * when that is so already. Rejects with `unknown-topic`.
    */
   ensureGroup?(group: string, topic: string): Promise<void>
+  /** Queues only: forgets the group of a topic and what waits for it. Nothing happens when there is none. */
+  deleteGroup?(group: string, topic: string): Promise<void>
+  /**
+   * Queues only, where they can: from now on the group gets what was written since `time` (milliseconds since the epoch),
+   * whether or not it was acknowledged. Rejects with `unsupported` where nothing is kept that was acknowledged.
+   */
+  seekGroup?(group: string, topic: string, time: number): Promise<void>
   close(): Promise<void>
 }

@@ -22,6 +22,8 @@ export interface ReceiveOptions {
   /** Resolve with nothing after so many ms. */
   readonly wait: number
   readonly signal?: AbortSignal
+  /** Of a partition reader. `false`: nobody looks at `atEnd`, so no request need be made for it. Default true. */
+  readonly end?: boolean
 }
 
 export interface RecordsReceived extends TopicPartition {
@@ -85,6 +87,11 @@ export interface PartitionReaderOptions extends TopicPartition {
   /** Hide records of open and aborted transactions. Ignored where there are none. */
   readonly readCommitted: boolean
   readonly maxBytes: number
+  /**
+   * Of a leased partition: for whom it is read, and under which epoch of the lease. A backend that can lets a newer epoch
+   * disconnect an older one, whose `receive` then rejects with `fenced`; the others ignore it.
+   */
+  readonly owner?: { readonly group: string; readonly epoch: number }
 }
 
 /** Reads one partition without a group: changelogs, vitals, replay. */

@@ -13,6 +13,8 @@ export interface QueueSubscriptionOptions {
 export interface Delivery extends RawRecord {
   readonly id: string
   readonly partition: number
+  /** The same for every delivery of this record, and for no other one of its topic: without a stamp, repeats are known by it. */
+  readonly identity: string
   /** Times it was delivered before, as far as the backend knows. */
   readonly redelivered: number
 }

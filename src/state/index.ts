@@ -1,4 +1,6 @@
 export { keyed, stateKey, TaskState } from './keyed.ts'
 export type { KeyedDefinition, KeyedState, StateDefinitions, StateHandles, StateRow } from './keyed.ts'
+export { markSlot, RecordMarks } from './marks.ts'
+export { TaskRows } from './rows.ts'
 export { TimerQueue, timerSlot } from './timers.ts'
 export type { TimerEntry } from './timers.ts'

@@ -30,7 +30,8 @@ export function elapse(milliseconds: number): Elapse {
   return { drive: 'elapse', milliseconds }
 }
 
-/** The source that writes the input of one topic. `onCrash` resolves when the worker was killed behind `entries` entries. */
+/**
+ * The source that writes the input of one topic, of whatever time: the clock of a simulation is not that of the data. `onCrash` resolves when the worker was killed behind `entries` entries. */
 export function feedOf(
   name: string,
   topic: AnyTopic,
@@ -40,7 +41,7 @@ export function feedOf(
 ): SourceStage {
   return source({
     name,
-    to: topic,
+    to: { ...topic, maxFuture: Infinity },
     async *run() {
       let entries = 0
       for (const item of items) {

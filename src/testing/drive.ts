@@ -29,7 +29,9 @@ export interface DriveOptions extends Omit<RunOptions, 'signal' | 'handleSignals
 }
 
 /** What a stage has counted, over all its tasks and lives. */
-export type StageCounts = Readonly<Record<'processed' | 'emitted' | 'parked' | 'late' | 'duplicates' | 'lost', number>>
+export type StageCounts = Readonly<
+  Record<'processed' | 'emitted' | 'parked' | 'late' | 'expired' | 'duplicates' | 'lost', number>
+>
 
 export interface Driven {
   /** Topic -> what the stages wrote to it, decoded, partition by partition. Repeats, which a reader drops, are dropped. */
@@ -262,7 +264,7 @@ class Driver {
     await view.open()
     const counts: Record<string, Record<keyof StageCounts, number>> = {}
     for (const { name } of this.#app.stages) {
-      const sum = { processed: 0, emitted: 0, parked: 0, late: 0, duplicates: 0, lost: 0 }
+      const sum = { processed: 0, emitted: 0, parked: 0, late: 0, expired: 0, duplicates: 0, lost: 0 }
       for (const [task, vitals] of view.tasks) {
         if (!task.startsWith(`${this.#app.name}/${name}/`)) continue
         for (const key of Object.keys(sum) as (keyof StageCounts)[]) sum[key] += vitals.counts[key]

@@ -1,3 +1,16 @@
+export { Backlog } from './backlog.ts'
+export { FailureRate } from './failure-rate.ts'
+export {
+  diagnoseInputs,
+  stageOf,
+  type Cause,
+  type Diagnosis,
+  type Health,
+  type HealthInput,
+  type Holder,
+  type ReportedHealth,
+  type StageHealth
+} from './health.ts'
 export { silence, TopicMembership, type Member } from './membership.ts'
 export { PartitionTracker, type TrackerSnapshot, type Verdict } from './partition-tracker.ts'
 export { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'

@@ -11,6 +11,14 @@ export class IntervalSet {
     return this.#bounds.length === 0
   }
 
+  /** How many numbers are in it. */
+  get count(): number {
+    const bounds = this.#bounds
+    let count = 0
+    for (let at = 0; at < bounds.length; at += 2) count += bounds[at + 1]! - bounds[at]! + 1
+    return count
+  }
+
   has(value: number): boolean {
     const at = this.#find(value)
     return at < this.#bounds.length && this.#bounds[at]! <= value

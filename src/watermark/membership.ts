@@ -94,6 +94,13 @@ export class TopicMembership {
     this.version++
   }
 
+  /** Something may have been missed: somebody unheard of may owe us the past. */
+  markIncomplete(): void {
+    if (!this.complete) return
+    this.complete = false
+    this.version++
+  }
+
   /** Every producer has ended, and there was one. */
   get ended(): boolean {
     return this.members.size > 0 && [...this.members.values()].every(member => member.closed && !member.left)

@@ -104,6 +104,16 @@ export class PartitionTracker {
     return freed && this.#raise()
   }
 
+  /** How many records of a producer, up to this sequence of its, are still to be processed here. */
+  waiting(producer: ProducerId, sequence: number): number {
+    return this.#producers.get(producer)?.waiting(sequence) ?? sequence
+  }
+
+  /** Records of foreign producers make the watermark a guess. */
+  get heuristic(): boolean {
+    return this.#foreign !== -Infinity
+  }
+
   /** Who holds the watermark of this partition back: the producer with the lowest one. */
   heldBy(): ProducerId | undefined {
     let holder: ProducerId | undefined

@@ -68,6 +68,12 @@ export class ProducerProgress {
     return this.#settle()
   }
 
+  /** How many records up to `sequence` are still to be processed here. */
+  waiting(sequence: number): number {
+    const missing = sequence - Math.max(this.high, this.#waived)
+    return missing <= 0 ? 0 : Math.max(0, missing - (this.beyond.empty ? 0 : this.beyond.count))
+  }
+
   /** Gives up on everything below `sequence`: a gap that is known to stay. */
   skipTo(sequence: number): void {
     if (sequence > this.high) this.high = sequence

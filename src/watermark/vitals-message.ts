@@ -24,7 +24,9 @@ const mostReports = 1000
 
 /** As many messages as the reports need. */
 export function encodeReports(reports: readonly Vitals[]): Buffer[] {
-  return chunks(reports).map(part => Buffer.from(`{"v":${version},"reports":[${part.map(report => encodeVitals(report).toString()).join()}]}`))
+  return chunks(reports).map(part =>
+    Buffer.from(`{"v":${version},"reports":[${part.map(report => encodeVitals(report).toString()).join()}]}`)
+  )
 }
 
 /** The reports of others, passed on. */
@@ -56,7 +58,10 @@ export function decodeVitalsMessage(bytes: Uint8Array): VitalsMessage {
   const repeated = raw.repeated === true
   const reports = raw.reports.map((report, index) => {
     const age = ages[index]
-    return { vitals: decodeVitals(Buffer.from(JSON.stringify(report))), age: repeated && typeof age === 'number' && age > 0 ? age : 0 }
+    return {
+      vitals: decodeVitals(Buffer.from(JSON.stringify(report))),
+      age: repeated && typeof age === 'number' && age > 0 ? age : 0
+    }
   })
   return { kind: 'reports', repeated, reports }
 }

@@ -1,5 +1,6 @@
 import { StreamError } from '../core/errors.ts'
 import type { ProducerId } from '../core/stamp.ts'
+import { decodeHealth, type Health } from './health.ts'
 import { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
 
 /** The topic that carries the vitals of all producers of a broker: one partition, compacted by producer. */
@@ -26,6 +27,8 @@ export interface Counts {
   readonly emitted: number
   readonly parked: number
   readonly late: number
+  /** Of the late ones: those that came too late for the handler to use. */
+  readonly expired: number
   readonly duplicates: number
   readonly lost: number
 }
@@ -46,9 +49,11 @@ export interface Vitals {
   readonly commit: number
   /** Counts up by one with each report of this process. */
   readonly beat: number
+  /** Absent in reports of releases that did not say it. */
+  readonly health?: Health
 }
 
-export const noCounts: Counts = { processed: 0, emitted: 0, parked: 0, late: 0, duplicates: 0, lost: 0 }
+export const noCounts: Counts = { processed: 0, emitted: 0, parked: 0, late: 0, expired: 0, duplicates: 0, lost: 0 }
 
 const version = 1
 
@@ -68,7 +73,8 @@ export function encodeVitals(vitals: Vitals): Buffer {
       outputs,
       counts: vitals.counts,
       commit: vitals.commit,
-      beat: vitals.beat
+      beat: vitals.beat,
+      health: vitals.health
     })
   )
 }
@@ -86,6 +92,7 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
         last.set(whole(Number(partition)), whole(sequence))
       outputs.set(topic, { watermark: time(output.watermark), last })
     }
+    const health = decodeHealth(raw.health)
     return {
       producer: Buffer.from(raw.producer, 'hex').toString('latin1'),
       task: String(raw.task),
@@ -95,7 +102,8 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
       outputs,
       counts: { ...noCounts, ...raw.counts },
       commit: whole(raw.commit ?? 0),
-      beat: whole(raw.beat)
+      beat: whole(raw.beat),
+      ...(health && { health })
     }
   } catch (error) {
     throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', {

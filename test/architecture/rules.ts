@@ -19,6 +19,7 @@ export const layers: Readonly<
   'exactly-once': { mayImport: ['core', 'spec', 'state'] },
   broker: { mayImport: ['core', 'spec'] },
   pipeline: { mayImport: ['core', 'spec', 'state', 'watermark', 'exactly-once', 'broker'] },
+  windows: { mayImport: ['core', 'state', 'pipeline'] },
   'adapters/shared': { mayImport: ['core', 'spec'] },
   'adapters/*': { mayImport: ['core', 'spec', 'adapters/shared'] },
   'adapters/index': { files: ['src/adapters/index.ts'], mayImport: ['core', 'spec', 'adapters/*'] },
@@ -27,9 +28,14 @@ export const layers: Readonly<
     mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/index']
   },
   sqlite: { files: ['src/sqlite.ts'], mayImport: ['core', 'exactly-once'], typesOf: ['pipeline'] },
+  postgres: {
+    files: ['src/postgres.ts', 'src/postgres-rows.ts'],
+    mayImport: ['core', 'exactly-once'],
+    typesOf: ['pipeline']
+  },
   testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/memory'] },
   cli: { mayImport: ['index'] },
-  index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'connect'] }
+  index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'windows', 'connect'] }
 }
 
 /** Packages that users install when they need them: imported lazily, and only there. */
@@ -38,7 +44,12 @@ export const vendors: Readonly<Record<string, string>> = {
   'pulsar-client': 'src/adapters/pulsar/',
   ws: 'src/adapters/pulsar/',
   '@google-cloud/pubsub': 'src/adapters/pubsub/',
-  avsc: 'src/schema/avro/'
+  '@aws-sdk/client-kinesis': 'src/adapters/kinesis/',
+  '@smithy/node-http-handler': 'src/adapters/kinesis/',
+  '@azure/event-hubs': 'src/adapters/eventhubs/',
+  '@azure/storage-blob': 'src/adapters/eventhubs/',
+  avsc: 'src/schema/avro/',
+  pg: 'src/exactly-once/stores/postgres'
 }
 
 /** Layers in which time, randomness and timers come from the `Environment` (law 9). */
@@ -48,7 +59,8 @@ export const deterministicLayers: readonly string[] = [
   'watermark',
   'exactly-once',
   'broker',
-  'pipeline'
+  'pipeline',
+  'windows'
 ]
 const environmentFile = 'src/core/environment.ts'
 const clockAndDice =

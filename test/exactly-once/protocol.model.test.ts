@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { step } from '../../src/exactly-once/protocol.ts'
 import { explore, type Explored } from './explore.ts'
-import { complete, rules, start, successors, violation, type Rules } from './protocol-world.ts'
+import { successors } from './protocol-steps.ts'
+import { complete, rules, start, violation, type Rules } from './protocol-world.ts'
 
 function check(changes: Partial<Rules>): Explored {
   const world = { ...rules, ...changes }
@@ -14,6 +15,8 @@ function check(changes: Partial<Rules>): Explored {
   )
 }
 
+const numberOnly: Partial<Rules> = { takes: (world, { commit }) => commit === world.rows.length + 1 }
+
 describe('the commit protocol, every interleaving of two workers', () => {
   it.each<[string, Partial<Rules>]>([
     ['an embedded store with a relay', { epochs: 2 }],
@@ -21,7 +24,10 @@ describe('the commit protocol, every interleaving of two workers', () => {
     ...(process.env['TIDEMARK_DEEP'] ? [['an embedded store, deep', {}] as [string, Partial<Rules>]] : []),
     ['a broker that commits outputs and changelog in one transaction', { store: 'renewed', epochs: 4 }],
     // H3, B1: the number alone fences already, the epoch makes the loser notice early.
-    ['a store that compares the commit number only', { takes: (world, { commit }) => commit === world.rows.length + 1 }]
+    ['a store that compares the commit number only', { ...numberOnly, epochs: 3, tokens: 2, repeats: 0 }],
+    ...(process.env['TIDEMARK_DEEP']
+      ? [['a store that compares the commit number only, deep', numberOnly] as [string, Partial<Rules>]]
+      : [])
   ])(
     '%s: nothing lost, doubled or diverged',
     (_, changes) => {

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { StreamError } from '../../src/core/errors.ts'
-import { MemoryStore, OutputsFirst, SqliteStore, type ClientStore } from '../../src/exactly-once/index.ts'
+import { BrokerStore, MemoryStore, OutputsFirst } from '../../src/exactly-once/index.ts'
+import { postgresKits } from './postgres-kit.ts'
 import {
   brokerKit,
   commitOf,
@@ -32,7 +32,8 @@ async function directory(): Promise<string> {
 const kits: [string, () => Promise<StoreKit>][] = [
   ['MemoryStore', memoryKit],
   ['SqliteStore', async () => sqliteKit(join(await directory(), 'deep', 'commits.db'))],
-  ['BrokerStore', brokerKit]
+  ['BrokerStore', brokerKit],
+  ...postgresKits
 ]
 
 describe.each(kits)('%s', (_, open) => {
@@ -129,7 +130,7 @@ describe.each(kits)('%s', (_, open) => {
   })
 })
 
-describe.each(kits.slice(0, 2))('%s with a relay', (_, open) => {
+describe.each(kits.filter(([name]) => name !== 'BrokerStore'))('%s with a relay', (_, open) => {
   const opened = async (): Promise<StoreKit> => {
     const kit = await open()
     cleanUps.push(() => kit.close())
@@ -142,6 +143,14 @@ describe.each(kits.slice(0, 2))('%s with a relay', (_, open) => {
     for (let round = 0; round < 3; round++)
       epochs.push((await store.acquire(task)).epoch, (await (await again()).acquire(task)).epoch)
     expect(epochs).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
+  it('reads back as fenced when another has acquired, whatever it has committed', async () => {
+    const kit = await opened()
+    const log = await kit.store.acquire(task)
+    await log.append(commitOf(1))
+    await (await kit.again()).acquire(task)
+    expect(await log.readBack()).toBe('fenced')
   })
 
   it('appends under the next number only', async () => {
@@ -222,42 +231,10 @@ describe('BrokerStore', () => {
     await expect(log.append(commitOf(1, { outputs: [nowhere] }))).rejects.toMatchObject({ code: 'unknown-topic' })
   })
 
-  it('is refused on a broker without transactions, with the way out', async () => {
-    const { BrokerStore } = await import('../../src/exactly-once/index.ts')
+  it('is refused on a broker without transactions, with the way out', () => {
     expect(() => new BrokerStore({ name: 'plain' } as never, 1)).toThrow(
       "'plain' has no transactions: commit to a database instead"
     )
-  })
-})
-
-describe('SqliteStore', () => {
-  it('refuses what is no database as corrupt, and names the file', async () => {
-    const { writeFile } = await import('node:fs/promises')
-    const path = join(await directory(), 'commits.db')
-    await writeFile(path, 'this is no database at all, and long enough to be read as one '.repeat(50))
-    await expect(SqliteStore.open(path)).rejects.toMatchObject({
-      code: 'corrupt',
-      message: expect.stringContaining(path)
-    })
-  })
-
-  it('names a folder that it cannot make', async () => {
-    const { writeFile } = await import('node:fs/promises')
-    const file = join(await directory(), 'file')
-    await writeFile(file, '')
-    await expect(SqliteStore.open(join(file, 'commits.db'))).rejects.toMatchObject({
-      code: 'bad-config',
-      message: expect.stringContaining('cannot be opened')
-    })
-  })
-
-  it('tells a damaged outbox as corrupt', async () => {
-    const store = await SqliteStore.open(':memory:')
-    const log = await store.acquire(task)
-    await log.append(commitOf(1, { outputs: [output('a')] }))
-    store.database.exec("UPDATE tidemark_outbox SET outputs = x'0102'")
-    await expect(store.acquire(task)).rejects.toSatisfy(error => StreamError.is(error) && error.code === 'corrupt')
-    await store.close()
   })
 })
 
@@ -270,68 +247,5 @@ describe('OutputsFirst', () => {
     expect(unsentOf(next)).toEqual([])
     expect(rowsOf(next)).toEqual(['total a 1'])
     expect(await log.append(commitOf(2))).toBe('fenced')
-  })
-})
-
-const clientStores: [string, () => Promise<ClientStore>][] = [
-  ['MemoryStore', async () => new MemoryStore()],
-  ['SqliteStore', async () => SqliteStore.open(':memory:')]
-]
-
-describe.each(clientStores)('leases and positions of %s', (_, open) => {
-  it('are taken by a conditional write', async () => {
-    const store = await open()
-    expect(await store.leases('g')).toEqual([])
-    expect(await store.take('g', '0', 'one', undefined)).toBe(true)
-    expect(await store.take('g', '0', 'two', undefined)).toBe(false)
-    const [seen] = await store.leases('g')
-    expect(seen).toEqual({ name: '0', owner: 'one', beat: 1, wish: undefined })
-    expect(await store.beat('g', 'one')).toEqual(['0'])
-    // The owner has moved: what was seen is not true any more.
-    expect(await store.take('g', '0', 'two', seen)).toBe(false)
-    const [now] = await store.leases('g')
-    expect(await store.take('g', '0', 'two', now)).toBe(true)
-    expect(await store.beat('g', 'one')).toEqual([])
-    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'two', beat: 3 })
-    expect(await store.leases('other')).toEqual([])
-    await store.close()
-  })
-
-  it('are asked for, given back by their owner only, and freed', async () => {
-    const store = await open()
-    await store.take('g', '0', 'one', undefined)
-    await store.ask('g', '0', 'two')
-    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'one', wish: 'two' })
-    await store.release('g', '0', 'two')
-    expect((await store.leases('g'))[0]).toMatchObject({ owner: 'one' })
-    await store.release('g', '0', 'one')
-    const [free] = await store.leases('g')
-    expect(free).toMatchObject({ owner: undefined, wish: undefined })
-    await store.ask('g', '0', 'two')
-    expect((await store.leases('g'))[0]).toMatchObject({ wish: undefined })
-    expect(await store.take('g', '0', 'two', free)).toBe(true)
-    const [taken] = await store.leases('g')
-    expect(await store.take('g', '0', undefined, taken)).toBe(true)
-    expect((await store.leases('g'))[0]).toMatchObject({ owner: undefined })
-    await store.close()
-  })
-
-  it('of positions keep the last of each partition', async () => {
-    const store = await open()
-    const place = { topic: 't', partition: 0 }
-    expect(await store.positions('g', 't')).toEqual(new Map())
-    await store.storePositions('g', [
-      { ...place, position: '5' },
-      { topic: 't', partition: 1, position: '1' }
-    ])
-    await store.storePositions('g', [{ ...place, position: '6' }])
-    expect(await store.positions('g', 't')).toEqual(
-      new Map([
-        [0, '6'],
-        [1, '1']
-      ])
-    )
-    expect(await store.positions('h', 't')).toEqual(new Map())
-    await store.close()
   })
 })

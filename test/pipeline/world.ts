@@ -13,7 +13,7 @@ import { VitalsView, type ClientStore, type Pipeline, type RunOptions } from '..
 import { TopicContents, type ParkedRecord } from '../../src/testing/drive-output.ts'
 import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
 import { Worker } from '../../src/testing/worker.ts'
-import type { Counts, Vitals } from '../../src/watermark/index.ts'
+import { noCounts, type Counts, type Vitals } from '../../src/watermark/index.ts'
 
 export interface WorldOptions {
   readonly seed?: number
@@ -86,7 +86,7 @@ export class World {
 
   /** The counts of a stage over its tasks. */
   async counts(stage: string): Promise<Counts> {
-    const sum: Record<keyof Counts, number> = { processed: 0, emitted: 0, parked: 0, late: 0, duplicates: 0, lost: 0 }
+    const sum: Record<keyof Counts, number> = { ...noCounts }
     for (const [task, { counts }] of await this.tasks()) {
       if (task.split('/')[1] !== stage) continue
       for (const name of Object.keys(sum) as (keyof Counts)[]) sum[name] += counts[name]

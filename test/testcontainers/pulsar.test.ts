@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { get } from 'node:https'
 import { createConnection } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -103,6 +104,21 @@ describe.skipIf(reason)(
       expect(await topics(server)).toEqual([topic])
       await server.restart()
       expect(await topics(server)).toEqual([topic])
+    })
+
+    // 4.0.8 left alone loses its storage after one kill in three: see `autoRecoveryDaemonEnabled` in its settings.
+    test('has its storage again when it is ready after a kill', async () => {
+      await server.kill()
+      await server.restart()
+      const name = 'persistent/public/default/after-kill'
+      expect(await status(server, 'PUT', `${name}/partitions`, 8)).toBe(204)
+      const ends = Array.from({ length: 8 }, (_, index) => `${name}-partition-${index}/lastMessageId`)
+      expect(await Promise.all(ends.map(path => status(server, 'GET', path)))).toEqual(Array(8).fill(200))
+      expect(await status(server, 'DELETE', `${name}/partitions?force=true`)).toBe(204)
+      if (server.logFile) {
+        const log = await readFile(server.logFile, 'utf8')
+        expect(log.match(/Lock on resource \/ledgers\/available\/\S+ was invalidated/g) ?? []).toEqual([])
+      }
     })
 
     test('with users runs beside it, lets in whoever has a token, and leaves nothing behind', async () => {

@@ -95,6 +95,41 @@ export async function pubsubHarness(server: Pick<HarnessServer, 'url' | 'stop'>)
   }
 }
 
+export async function eventhubsHarness(server: HarnessServer): Promise<Harness> {
+  const { eventhubs, eventhubsCapabilities, fromUrl } = await import('../../src/adapters/eventhubs/index.ts')
+  // A consumer group takes five readers of the vitals, and many cases run at once.
+  const url = `${server.url}&consumerGroups=$Default,${Array.from({ length: 7 }, (_, index) => `readers-${index}`).join()}`
+  return {
+    backend: 'eventhubs',
+    capabilities: eventhubsCapabilities,
+    sessionTimeout: 2000,
+    start: () => opened(eventhubs(fromUrl(url))),
+    spawnWorker: workerAt(url),
+    unreachable: async () => {
+      const host = `127.0.0.1:${await unusedPort()}`
+      return opened(eventhubs({ host, emulator: true, management: `http://${host}/subscriptions/0/namespaces/none` }))
+    },
+    ...restartOf(server),
+    stop: () => server.stop()
+  }
+}
+
+/** What was acknowledged survives a restart that was announced: a crash may cost the last half second. */
+export async function kinesisHarness(server: HarnessServer): Promise<Harness> {
+  const { fromUrl, kinesis, kinesisCapabilities } = await import('../../src/adapters/kinesis/index.ts')
+  return {
+    backend: 'kinesis',
+    capabilities: kinesisCapabilities,
+    sessionTimeout: 2000,
+    pace: 2,
+    start: () => opened(kinesis(fromUrl(server.url))),
+    spawnWorker: workerAt(server.url),
+    unreachable: async () => opened(kinesis({ endpoint: `http://127.0.0.1:${await unusedPort()}` })),
+    restart: () => server.restart!(),
+    stop: () => server.stop()
+  }
+}
+
 function restartOf(server: HarnessServer): Pick<Harness, 'restart'> {
   if (!server.restart) return {}
   return {

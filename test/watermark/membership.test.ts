@@ -24,6 +24,7 @@ const vitals: fc.Arbitrary<Vitals> = fc.record({
     emitted: fc.nat(),
     parked: fc.nat(),
     late: fc.nat(),
+    expired: fc.nat(),
     duplicates: fc.nat(),
     lost: fc.nat()
   }),

@@ -97,6 +97,15 @@ describe.each(['exactly-once', 'at-least-once'] as const)('the reports of an %s 
 })
 
 describe('the schema', () => {
+  const stage = { at: 1, tasks: 2, silent: 0, pending: 3, failureRate: 0.5, late: 0, parked: 0 }
+  const health = {
+    at: 1_700_000_000_000,
+    every: 1000,
+    pending: 3,
+    failureRate: 0.25,
+    heldBy: { task: 'words/first/main', cause: 'quiet', since: 1_700_000_000_000 },
+    upstream: { 'words/first': stage }
+  }
   const good: Report = {
     v: 1,
     producer: '00112233445566778899aabbccddeeff',
@@ -105,15 +114,16 @@ describe('the schema', () => {
     state: 'active',
     watermark: 1_700_000_000_000,
     outputs: { echoes: { watermark: null, last: { 0: 12, 2: 1 } } },
-    counts: { processed: 13, emitted: 13, parked: 0, late: 0, duplicates: 0, lost: 0 },
+    counts: { processed: 13, emitted: 13, parked: 0, late: 0, expired: 0, duplicates: 0, lost: 0 },
     commit: 4,
-    beat: 7
+    beat: 7,
+    health
   }
 
   it('takes a report, also one with fields of a later release', () => {
     expect(schema.safeParse(good).success).toBe(true)
     expect(
-      schema.safeParse({ ...good, health: {}, outputs: { echoes: { ...good['outputs'].echoes, extra: 1 } } }).success
+      schema.safeParse({ ...good, region: {}, outputs: { echoes: { ...good['outputs'].echoes, extra: 1 } } }).success
     ).toBe(true)
   })
 
@@ -127,7 +137,9 @@ describe('the schema', () => {
     ['a sequence of zero', { outputs: { echoes: { watermark: 1, last: { 0: 0 } } } }],
     ['outputs without a promise', { outputs: { echoes: { last: {} } } }],
     ['a count below zero', { counts: { ...good['counts'], lost: -1 } }],
-    ['a missing count', { counts: { processed: 1 } }]
+    ['a missing count', { counts: { processed: 1 } }],
+    ['a cause that is none', { health: { ...health, heldBy: { task: 'a/b/0', cause: 'lazy', since: 1 } } }],
+    ['a health without a time', { health: { ...health, at: undefined } }]
   ])('refuses %s', (_, change) => {
     const report = JSON.parse(JSON.stringify({ ...good, ...change })) as unknown
     expect(schema.safeParse(report).success).toBe(false)

@@ -37,13 +37,21 @@ const STOP_TIMEOUT = 10_000
  */
 export async function runPubsub(command: PubsubCommand, options: PubsubServerOptions): Promise<PubsubServer> {
   const { port: wanted, timeout = 60_000 } = options
-  if (wanted !== undefined && !(await isFree(wanted))) throw new Error(`port ${wanted} of ${HOST} is taken: choose another, or leave it out`)
+  if (wanted !== undefined && !(await isFree(wanted)))
+    throw new Error(`port ${wanted} of ${HOST} is taken: choose another, or leave it out`)
   const port = wanted ?? (await freePorts(1))[0]!
   const directory = await mkdtemp(join(tmpdir(), 'tidemark-pubsub-'))
   const logFile = join(directory, 'server.log')
   const start = (): Promise<GuardedProcess> => {
     const { command: program, ready } = command
-    const order = { command: program, args: command.args(HOST, port), environment: {}, logFile, ready, removeWhenOrphaned: [directory] }
+    const order = {
+      command: program,
+      args: command.args(HOST, port),
+      environment: {},
+      logFile,
+      ready,
+      removeWhenOrphaned: [directory]
+    }
     return startGuarded(order, timeout)
   }
   const url = `pubsub://tidemark-test?emulator=${HOST}:${port}`

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { getContainerRuntimeClient, Wait } from 'testcontainers'
 import { LoopbackContainer } from '../kafka/container.ts'
-import { READY, standaloneConf } from './configuration.ts'
+import { QUICK_START, READY, standaloneConf } from './configuration.ts'
 import type { PulsarPlan } from './plan.ts'
 import { type PulsarServer, served } from './process.ts'
 
@@ -30,7 +30,9 @@ export async function startPulsarContainer(plan: PulsarPlan, version: string): P
   const files = [plan.keyPath, plan.certificatePath, tls.caPath]
   const started = await new LoopbackContainer(`apachepulsar/pulsar:${version}`)
     .withLoopbackPorts(webPort, tls.port, brokerPort)
-    .withEnvironment({ PULSAR_MEM: `-Xmx${plan.heap} -XX:MaxDirectMemorySize=${plan.heap}` })
+    .withEnvironment({
+      PULSAR_MEM: `-Xmx${plan.heap} -XX:MaxDirectMemorySize=${plan.heap} ${plan.optimised ? '' : QUICK_START}`
+    })
     .withCopyContentToContainer([
       { content: standaloneConf('', layout, plan.properties), target: `${HOME}/standalone.conf`, mode: 0o644 }
     ])

@@ -5,7 +5,7 @@ import type { Server } from '../server.ts'
 import { startGuarded, type GuardedProcess } from '../support/guarded-process.ts'
 import { startLocalServer } from '../support/local-server.ts'
 import { javaCommand } from '../support/tools.ts'
-import { JAVA_ARGUMENTS, READY, standaloneConf } from './configuration.ts'
+import { JAVA_ARGUMENTS, QUICK_START, READY, standaloneConf } from './configuration.ts'
 import type { PulsarPlan } from './plan.ts'
 
 const STOP_TIMEOUT = 30_000
@@ -33,6 +33,7 @@ export async function startPulsarProcess(plan: PulsarPlan, files: string): Promi
       command: javaCommand(),
       args: [
         ...['-cp', join(files, '*'), `-Xmx${plan.heap}`, `-XX:MaxDirectMemorySize=${plan.heap}`, ...JAVA_ARGUMENTS],
+        ...(plan.optimised ? [] : [QUICK_START]),
         `-Dlog4j.configurationFile=${file('log4j2.properties')}`,
         `-Dpulsar.config.file=${file('standalone.conf')}`,
         'org.apache.pulsar.PulsarStandaloneStarter',

@@ -18,6 +18,7 @@ let orphaned = false
 
 const child = spawn(order.command, order.args, {
   env: { ...process.env, ...order.environment },
+  ...order.user,
   stdio: ['ignore', 'pipe', 'pipe']
 })
 

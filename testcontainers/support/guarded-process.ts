@@ -14,6 +14,8 @@ export interface GuardOrder {
   readonly ready: string
   /** Files and folders to remove when we are gone without having stopped the server. */
   readonly removeWhenOrphaned: readonly string[]
+  /** Runs it as somebody else; only root can. */
+  readonly user?: { readonly uid: number; readonly gid: number }
 }
 
 /** What the guard reports. Plain data. */

@@ -27,6 +27,9 @@ export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Milliseconds; one minute when left out. */
   readonly timeout?: number
+  /** Runs it as somebody else; only root can. */
+  readonly uid?: number
+  readonly gid?: number
 }
 
 /**
@@ -38,6 +41,8 @@ export function run(command: string, args: readonly string[], options: RunOption
     cwd: options.directory,
     env: { ...process.env, ...options.environment },
     timeout: options.timeout ?? 60_000,
+    uid: options.uid,
+    gid: options.gid,
     maxBuffer: 64 * 1_024 * 1_024
   }
   return new Promise((resolve, reject) => {

@@ -32,6 +32,13 @@ export async function missingOpenssl(): Promise<string | undefined> {
   return `openssl is needed for certificates, but ${output.missing ? 'it was not found' : output.message}`
 }
 
+/** Says in half a sentence that a command is not there. `use`: `to unpack it`. */
+export async function missingCommand(command: string, use: string): Promise<string | undefined> {
+  const output = await tryRun(command, '--version')
+  if (!(output instanceof CommandError)) return undefined
+  return `${command} is needed ${use}, but ${output.missing ? 'it was not found' : output.message}`
+}
+
 async function tryRun(command: string, argument: string): Promise<string | CommandError> {
   try {
     const { stdout, stderr } = await run(command, [argument])

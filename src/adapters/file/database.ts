@@ -2,6 +2,7 @@ import { mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { sleep, type Environment } from '../../core/environment.ts'
+import { networkFileSystem } from '../../core/network-file-system.ts'
 import { explained, fileError, isBusy } from './errors.ts'
 import { applicationId, schemaVersion, tables } from './schema.ts'
 
@@ -74,24 +75,13 @@ function setUp(database: DatabaseSync, path: string): void {
   database.exec('COMMIT')
 }
 
-/** `f_type` of statfs(2): NFS, SMB and CIFS, AFS, Ceph, Lustre. Locks and shared memory do not reach other hosts there. */
-const networks: Readonly<Record<number, string>> = {
-  0x6969: 'NFS',
-  0x517b: 'SMB',
-  0xff534d42: 'CIFS',
-  0xfe534d42: 'SMB2',
-  0x5346414f: 'AFS',
-  0x00c36400: 'Ceph',
-  0x0bd00bd0: 'Lustre'
-}
-
 /** Where the number is known: on Linux. Elsewhere the documentation has to do. */
 export function refuseNetwork(
   path: string,
   type: number = statfsSync(path).type,
   platform: string = process.platform
 ): void {
-  const name = platform === 'linux' ? networks[type >>> 0] : undefined
+  const name = networkFileSystem(type, platform)
   if (name === undefined) return
   throw fileError(
     'bad-config',

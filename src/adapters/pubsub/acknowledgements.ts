@@ -21,7 +21,9 @@ export class Acknowledgements {
   /** Gives the ids that are not confirmed. Without exactly-once delivery the service confirms all. */
   async acknowledge(ids: readonly string[]): Promise<readonly string[]> {
     const open = ids.filter(id => !this.#confirmed.has(id))
-    const failed = await this.#each(open, ackIds => this.#connection.subscriber(api => api.acknowledge, { subscription: this.#subscription, ackIds }))
+    const failed = await this.#each(open, ackIds =>
+      this.#connection.subscriber(api => api.acknowledge, { subscription: this.#subscription, ackIds })
+    )
     for (const id of open) if (!failed.has(id)) this.#confirmed.add(id)
     for (const id of this.#confirmed) {
       if (this.#confirmed.size <= remembered) break
@@ -33,7 +35,11 @@ export class Acknowledgements {
   /** 0: deliver again at once. Ids that are not good any more are no error: their records come again anyway. */
   async modify(ids: readonly string[], seconds: number): Promise<void> {
     await this.#each(ids, ackIds =>
-      this.#connection.subscriber(api => api.modifyAckDeadline, { subscription: this.#subscription, ackIds, ackDeadlineSeconds: seconds })
+      this.#connection.subscriber(api => api.modifyAckDeadline, {
+        subscription: this.#subscription,
+        ackIds,
+        ackDeadlineSeconds: seconds
+      })
     )
   }
 
@@ -72,6 +78,8 @@ function* parts(ids: readonly string[]): Generator<readonly string[]> {
 function refusedIds(error: unknown): ReadonlySet<string> | undefined {
   const { errorInfoMetadata } = (error ?? {}) as { errorInfoMetadata?: unknown }
   if (typeof errorInfoMetadata !== 'object' || errorInfoMetadata === null) return undefined
-  const ids = Object.entries(errorInfoMetadata).flatMap(([id, said]) => (/^(PERMANENT|TRANSIENT)_FAILURE/.test(String(said)) ? [id] : []))
+  const ids = Object.entries(errorInfoMetadata).flatMap(([id, said]) =>
+    /^(PERMANENT|TRANSIENT)_FAILURE/.test(String(said)) ? [id] : []
+  )
   return ids.length > 0 ? new Set(ids) : undefined
 }

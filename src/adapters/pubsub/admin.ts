@@ -2,7 +2,7 @@ import { StreamError } from '../../core/errors.ts'
 import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
 import type { Connection } from './connection.ts'
 import { closedError, grpc, statusOf } from './errors.ts'
-import { partitionsLabel, shortName, topicPath } from './names.ts'
+import { groupSubscription, partitionsLabel, shortName, subscriptionPath, topicPath } from './names.ts'
 import type { ReadPubsubOptions } from './options.ts'
 import { duration, type Subscriptions } from './subscriptions.ts'
 
@@ -44,13 +44,14 @@ export class PubsubAdmin implements AdminDriver {
 
   async describeTopic(topic: string): Promise<TopicDescription | undefined> {
     this.#assertOpen()
-    const { connection, options } = this.#context
+    const { options } = this.#context
     // Read through one subscription, by somebody who may not look at topics.
     if (Object.hasOwn(options.subscriptions, topic)) return { topic, partitions: 1 }
     try {
-      const [found] = await connection.publisher(api => api.getTopic, { topic: topicPath(connection.project, topic) })
+      const [found] = await this.#getTopic(topic)
       const label: unknown = found.labels?.[partitionsLabel]
-      return { topic, partitions: /^[1-9]\d*$/.test(String(label)) ? Number(label) : undefined }
+      if (/^[1-9]\d{0,5}$/.test(String(label))) return { topic, partitions: Number(label) }
+      return { topic, partitions: undefined, advice: adviceFor(topic) }
     } catch (error) {
       if (statusOf(error) === grpc.notFound) return undefined
       throw error
@@ -61,7 +62,7 @@ export class PubsubAdmin implements AdminDriver {
     this.#assertOpen()
     const { connection } = this.#context
     const names: string[] = []
-    for (let pageToken = ''; ; ) {
+    for (let pageToken = ''; ;) {
       const request = { project: `projects/${connection.project}`, pageSize: 1000, pageToken }
       const [topics, , response] = await connection.publisher(api => api.listTopics, request)
       for (const { name } of topics) names.push(shortName(name))
@@ -77,7 +78,32 @@ export class PubsubAdmin implements AdminDriver {
     const description = await this.describeTopic(topic)
     if (!description) throw new StreamError('unknown-topic', `there is no topic '${topic}'`, { adapter: 'pubsub' })
     const { partitions = 0 } = description
-    await Promise.all(Array.from({ length: partitions }, (_, partition) => subscriptions.ensure(group, topic, partition)))
+    await Promise.all(
+      Array.from({ length: partitions }, (_, partition) => subscriptions.ensure(group, topic, partition))
+    )
+  }
+
+  async deleteGroup(group: string, topic: string): Promise<void> {
+    this.#assertOpen()
+    const { subscriptions } = this.#context
+    await Promise.all((await this.#ofGroup(group, topic)).map(subscription => subscriptions.delete(subscription)))
+  }
+
+  async seekGroup(group: string, topic: string, time: number): Promise<void> {
+    this.#assertOpen()
+    const { connection, options, subscriptions } = this.#context
+    const existing = options.subscriptions[topic]
+    if (existing !== undefined) return subscriptions.seek(subscriptionPath(connection.project, existing), time)
+    await this.ensureGroup(group, topic)
+    // The service would say nothing, and deliver nothing.
+    const [{ messageRetentionDuration: kept }] = await this.#getTopic(topic)
+    if (!kept && time < connection.environment.now())
+      throw new StreamError(
+        'unsupported',
+        `topic '${topic}' keeps nothing that was acknowledged: set its messageRetentionDuration (option 'topicRetention' for new topics)`,
+        { adapter: 'pubsub' }
+      )
+    await Promise.all((await this.#ofGroup(group, topic)).map(each => subscriptions.seek(each, time)))
   }
 
   async backlog(): Promise<readonly PartitionBacklog[]> {
@@ -92,6 +118,20 @@ export class PubsubAdmin implements AdminDriver {
     this.#closed = true
   }
 
+  /** The subscriptions of a group; none of a topic that is read through an existing one. */
+  async #ofGroup(group: string, topic: string): Promise<readonly string[]> {
+    const { connection, options } = this.#context
+    if (Object.hasOwn(options.subscriptions, topic)) return []
+    const { partitions = 0 } = (await this.describeTopic(topic)) ?? {}
+    const names = Array.from({ length: partitions }, (_, partition) => groupSubscription(group, topic, partition))
+    return names.map(name => subscriptionPath(connection.project, name))
+  }
+
+  #getTopic(topic: string): Promise<any> {
+    const { connection } = this.#context
+    return connection.publisher(api => api.getTopic, { topic: topicPath(connection.project, topic) })
+  }
+
   #unsupported(what: string): StreamError {
     this.#assertOpen()
     return new StreamError('unsupported', `Pub/Sub cannot tell ${what}`, { adapter: 'pubsub' })
@@ -102,6 +142,11 @@ export class PubsubAdmin implements AdminDriver {
   }
 }
 
+/** A topic that somebody else has made. */
+function adviceFor(topic: string): string {
+  return `label it (gcloud pubsub topics update ${topic} --update-labels=${partitionsLabel}=4), or read it through one subscription (option 'subscriptions')`
+}
+
 const labelPrefix = 'labels.'
 
 /** Settings of a topic by the names of the service's own `Topic`: those that are plain text. */
@@ -110,9 +155,14 @@ function readSettings(topic: string, settings: Readonly<Record<string, string>>)
   for (const [name, value] of Object.entries(settings)) {
     if (name === 'messageRetentionDuration') read[name] = { seconds: seconds(topic, value) }
     else if (name === 'kmsKeyName') read[name] = value
-    else if (name === 'allowedPersistenceRegions') read['messageStoragePolicy'] = { allowedPersistenceRegions: value.split(',').map(region => region.trim()) }
+    else if (name === 'allowedPersistenceRegions')
+      read['messageStoragePolicy'] = { allowedPersistenceRegions: value.split(',').map(region => region.trim()) }
     else if (!name.startsWith(labelPrefix))
-      throw new StreamError('bad-config', `topic '${topic}': unknown setting '${name}'; known are messageRetentionDuration (such as '86400s'), kmsKeyName, allowedPersistenceRegions, labels.<name>`, { adapter: 'pubsub' })
+      throw new StreamError(
+        'bad-config',
+        `topic '${topic}': unknown setting '${name}'; known are messageRetentionDuration (such as '86400s'), kmsKeyName, allowedPersistenceRegions, labels.<name>`,
+        { adapter: 'pubsub' }
+      )
   }
   return read
 }
@@ -125,5 +175,9 @@ function labelsOf(settings: Readonly<Record<string, string>>): Record<string, st
 function seconds(topic: string, text: string): number {
   const found = /^(\d+)s$/.exec(text)?.[1]
   if (found !== undefined) return Number(found)
-  throw new StreamError('bad-config', `topic '${topic}': setting 'messageRetentionDuration' is not like '86400s': '${text}'`, { adapter: 'pubsub' })
+  throw new StreamError(
+    'bad-config',
+    `topic '${topic}': setting 'messageRetentionDuration' is not like '86400s': '${text}'`,
+    { adapter: 'pubsub' }
+  )
 }

@@ -1,7 +1,16 @@
+import { readFile } from 'node:fs/promises'
 import { abortedError, type Environment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import { loadPeer } from '../shared/load-peer.ts'
-import type { Call, PublisherApi, PubsubClient, PubsubModule, PullingStream, SubscriberApi, SubscriberStub } from './client.ts'
+import type {
+  Call,
+  PublisherApi,
+  PubsubClient,
+  PubsubModule,
+  PullingStream,
+  SubscriberApi,
+  SubscriberStub
+} from './client.ts'
 import { pubsubError } from './errors.ts'
 import type { ReadPubsubOptions } from './options.ts'
 
@@ -44,7 +53,8 @@ export class Connection {
 
   /** Loads the package, finds out the project; opens no connection. */
   static async open(options: ReadPubsubOptions, environment: Environment): Promise<Connection> {
-    const { client } = options
+    const { client, keyFile } = options
+    if (keyFile !== undefined) await checkKeyFile(keyFile)
     const peer = { adapter: 'pubsub', name: '@google-cloud/pubsub', option: 'client' }
     const given = client !== undefined && 'getClientConfig' in client ? client : undefined
     const module =
@@ -56,18 +66,27 @@ export class Connection {
       throw pubsubError(error, 'pubsub: finding the project and its credentials')
     })
     const project = String(config.projectId ?? options.projectId ?? '')
-    if (project === '') throw new StreamError('bad-config', "pubsub: no project is known: pass option 'projectId'", { adapter: 'pubsub' })
+    if (project === '')
+      throw new StreamError('bad-config', "pubsub: no project is known: pass option 'projectId'", { adapter: 'pubsub' })
     return new Connection(module, native, given === undefined, project, config, environment, options.requestTimeout)
   }
 
   /** One request to the publisher service. Rejects with what the client threw. */
-  async publisher<Request>(method: (api: PublisherApi) => Call<Request>, request: Request, signal?: AbortSignal): Promise<any> {
+  async publisher<Request>(
+    method: (api: PublisherApi) => Call<Request>,
+    request: Request,
+    signal?: AbortSignal
+  ): Promise<any> {
     this.#publisher ??= this.#generated(() => new this.#module.v1.PublisherClient(this.#config))
     return this.#call(this.#publisher, method, request, signal, () => (this.#publisher = undefined))
   }
 
   /** One request to the subscriber service. */
-  async subscriber<Request>(method: (api: SubscriberApi) => Call<Request>, request: Request, signal?: AbortSignal): Promise<any> {
+  async subscriber<Request>(
+    method: (api: SubscriberApi) => Call<Request>,
+    request: Request,
+    signal?: AbortSignal
+  ): Promise<any> {
     this.#subscriber ??= this.#generated(() => new this.#module.v1.SubscriberClient(this.#config))
     return this.#call(this.#subscriber, method, request, signal, () => (this.#subscriber = undefined))
   }
@@ -120,6 +139,16 @@ export class Connection {
   }
 }
 
+/** The client would fail with the first request only, and say no more than that there is no such file. */
+async function checkKeyFile(file: string): Promise<void> {
+  try {
+    JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    const why = (error as { code?: string }).code ?? 'it is no JSON' // never a part of it
+    throw new StreamError('bad-config', `pubsub: option 'keyFile' cannot be read: ${why}`, { adapter: 'pubsub' })
+  }
+}
+
 function clientOptions(options: ReadPubsubOptions): Record<string, unknown> {
   const { projectId, emulator, apiEndpoint, credentials, keyFile } = options
   return {
@@ -128,7 +157,11 @@ function clientOptions(options: ReadPubsubOptions): Record<string, unknown> {
     ...(credentials !== undefined && { credentials }),
     ...(keyFile !== undefined && { keyFilename: keyFile }),
     // Without the universe it would ask the metadata server for one, which an emulator does not have.
-    ...(emulator !== undefined && { apiEndpoint: emulator, emulatorMode: true, clientOptions: { universeDomain: 'googleapis.com' } })
+    ...(emulator !== undefined && {
+      apiEndpoint: emulator,
+      emulatorMode: true,
+      clientOptions: { universeDomain: 'googleapis.com' }
+    })
   }
 }
 

@@ -28,16 +28,25 @@ const statuses: Readonly<Record<number, readonly [code: ErrorCode, retryable?: b
   16: ['unauthorized'] // UNAUTHENTICATED
 }
 
-export const grpc = { ok: 0, cancelled: 1, notFound: 5, alreadyExists: 6, permissionDenied: 7, unimplemented: 12 } as const
+export const grpc = {
+  ok: 0,
+  cancelled: 1,
+  notFound: 5,
+  alreadyExists: 6,
+  permissionDenied: 7,
+  unimplemented: 12
+} as const
 
 const socketCode = /^(ECONN|EPIPE|EHOSTUNREACH|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)/
 const tooLarge = /(payload|request|message).{0,40}(size|large|bytes)|exceeds the (limit|maximum)|too (large|long|big)/i
-const noCredentials = /could not load the default credentials|unable to detect a project id|invalid_grant|no (access|refresh) token/i
+const noCredentials =
+  /could not load the default credentials|unable to detect a project id|invalid_grant|no (access|refresh) token/i
 
 /** The code of anything that this adapter, the client libraries or gRPC threw. */
 export function classify(error: unknown): Classified {
   for (const part of chain(error)) if (StreamError.is(part)) return { code: part.code, retryable: part.retryable }
-  if (typeof error === 'string' && /client has already been closed/i.test(error)) return { code: 'closed', retryable: false }
+  if (typeof error === 'string' && /client has already been closed/i.test(error))
+    return { code: 'closed', retryable: false }
   for (const part of chain(error)) {
     const { code, message } = part as { code?: unknown; message?: unknown }
     const status = statusOf(part)
@@ -64,11 +73,16 @@ export function pubsubError(error: unknown, doing: string): StreamError {
   const { code, retryable } = classify(error)
   const said = error instanceof Error ? error.message : String(error)
   const advice = advices[code]
-  return new StreamError(code, `${doing}: ${said}${advice ? ` (${advice})` : ''}`, { retryable, adapter: 'pubsub', cause: error })
+  return new StreamError(code, `${doing}: ${said}${advice ? ` (${advice})` : ''}`, {
+    retryable,
+    adapter: 'pubsub',
+    cause: error
+  })
 }
 
 const advices: Readonly<Partial<Record<ErrorCode, string>>> = {
-  unauthorized: 'check the credentials and the roles pubsub.publisher, pubsub.subscriber and, to create what is missing, pubsub.editor',
+  unauthorized:
+    'check the credentials and the roles pubsub.publisher, pubsub.subscriber and, to create what is missing, pubsub.editor',
   'unknown-topic': 'create it first, or check the project',
   throttled: 'a quota of the project is used up'
 }

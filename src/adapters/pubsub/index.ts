@@ -37,6 +37,8 @@ export function pubsub(options: PubsubOptions = {}): Adapter<typeof pubsubCapabi
 const smallKey = 512
 const largestStamp = new Uint8Array(48)
 
+const firstWord = (position: string): string => position.split(' ', 1)[0]!
+
 interface Opened {
   readonly connection: Connection
   readonly subscriptions: Subscriptions
@@ -76,13 +78,21 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
   }
 
   async producer(): Promise<ProducerDriver> {
-    return this.#track(new PubsubProducer({ connection: this.#ready().connection, isOrdered: topic => this.#isOrdered(topic) }))
+    return this.#track(
+      new PubsubProducer({ connection: this.#ready().connection, isOrdered: topic => this.#isOrdered(topic) })
+    )
   }
 
-  async queueSubscription({ group, topic, partitions, maxBytes }: QueueSubscriptionOptions): Promise<QueueSubscription> {
+  async queueSubscription({
+    group,
+    topic,
+    partitions,
+    maxBytes
+  }: QueueSubscriptionOptions): Promise<QueueSubscription> {
     const { connection } = this.#ready()
     const sources = await this.#sources(group, topic, partitions)
-    if (sources.length === 0) throw new StreamError('bad-config', `group '${group}' reads no partition of '${topic}'`, { adapter: 'pubsub' })
+    if (sources.length === 0)
+      throw new StreamError('bad-config', `group '${group}' reads no partition of '${topic}'`, { adapter: 'pubsub' })
     this.#ready() // it may have been closed meanwhile
     return this.#track(new PubsubQueue(connection, { maxBytes, ackDeadline: this.#options.ackDeadline, sources }))
   }
@@ -101,9 +111,10 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
     toMessage({ ...record, stamp: largestStamp }, undefined)
   }
 
-  /** Ids of messages, and numbers of deliveries: neither says what comes first, but each has one order. */
+  /** Ids of messages, or numbers of deliveries with the id behind: neither says what comes first, but each has one order. */
   comparePositions(left: string, right: string): number {
-    return left.length - right.length || (left < right ? -1 : left > right ? 1 : 0)
+    const [one, other] = [firstWord(left), firstWord(right)]
+    return one.length - other.length || (one < other ? -1 : one > other ? 1 : 0)
   }
 
   classify(error: unknown): Classified {
@@ -117,12 +128,22 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
     await this.#opened?.connection.close()
   }
 
-  async #sources(group: string, topic: string, partitions: readonly number[] | undefined): Promise<readonly QueueSource[]> {
+  async #sources(
+    group: string,
+    topic: string,
+    partitions: readonly number[] | undefined
+  ): Promise<readonly QueueSource[]> {
     const { connection, subscriptions } = this.#ready()
     const { subscriptions: existing } = this.#options
-    if (Object.hasOwn(existing, topic)) return [{ subscription: subscriptionPath(connection.project, existing[topic]!), partition: 0 }]
+    if (Object.hasOwn(existing, topic))
+      return [{ subscription: subscriptionPath(connection.project, existing[topic]!), partition: 0 }]
     if (!partitions) return [{ subscription: subscriptionPath(connection.project, group), partition: undefined }]
-    return Promise.all(partitions.map(async partition => ({ subscription: await subscriptions.ensure(group, topic, partition), partition })))
+    return Promise.all(
+      partitions.map(async partition => ({
+        subscription: await subscriptions.ensure(group, topic, partition),
+        partition
+      }))
+    )
   }
 
   #isOrdered(topic: string): boolean {

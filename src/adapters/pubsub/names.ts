@@ -49,7 +49,10 @@ export function partitionFilter(partition: number): string {
 
 // Names may hold A-Z a-z 0-9 - _ . ~ + %. The tilde is the separator here.
 function escaped(part: string): string {
-  return encodeURIComponent(part).replace(/[~!*'()]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+  return encodeURIComponent(part).replace(
+    /[~!*'()]/g,
+    character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
+  )
 }
 
 function fitting(name: string): string {

@@ -46,17 +46,30 @@ export const pubsubOptions: OptionTable = {
   keyFile: { kind: 'string', doc: 'path of a key file', secret: true },
   ackDeadline: { kind: 'number', doc: 'ms that a delivered message is ours; 10000 to 600000, default 15000' },
   retention: { kind: 'number', doc: 'ms that a new subscription keeps what is not acknowledged; default 604800000' },
-  topicRetention: { kind: 'number', doc: 'ms that a new topic keeps messages for later subscriptions; default: not at all' },
+  topicRetention: {
+    kind: 'number',
+    doc: 'ms that a new topic keeps messages for later subscriptions; default: not at all'
+  },
   exactlyOnce: { kind: 'boolean', doc: 'new subscriptions have exactly-once delivery; default false' },
-  orderedTopics: { kind: 'strings', doc: 'topics whose messages carry their partition as ordering key; * for all; default tidemark.vitals' },
-  subscriptions: { kind: 'object', doc: 'topics that are read through one existing subscription each: { orders: "orders-sub" }' },
+  orderedTopics: {
+    kind: 'strings',
+    doc: 'topics whose messages carry their partition as ordering key; * for all; default tidemark.vitals'
+  },
+  subscriptions: {
+    kind: 'object',
+    doc: 'topics that are read through one existing subscription each: { orders: "orders-sub" }'
+  },
   requestTimeout: { kind: 'number', doc: 'ms for one request; default 30000' },
   client: { kind: 'any', doc: 'an instance of PubSub, or the module @google-cloud/pubsub' }
 }
 
 /** The same with every default filled in. */
-export interface ReadPubsubOptions
-  extends Required<Omit<PubsubOptions, 'projectId' | 'emulator' | 'apiEndpoint' | 'credentials' | 'keyFile' | 'topicRetention' | 'client'>> {
+export interface ReadPubsubOptions extends Required<
+  Omit<
+    PubsubOptions,
+    'projectId' | 'emulator' | 'apiEndpoint' | 'credentials' | 'keyFile' | 'topicRetention' | 'client'
+  >
+> {
   readonly projectId: string | undefined
   readonly emulator: string | undefined
   readonly apiEndpoint: string | undefined
@@ -73,14 +86,19 @@ const day = 24 * 60 * minute
 export function readPubsubOptions(given: PubsubOptions): ReadPubsubOptions {
   const options = readOptions('pubsub', pubsubOptions, given) as PubsubOptions
   const { projectId, emulator, apiEndpoint, subscriptions = {} } = options
-  if (projectId !== undefined && !/^[A-Za-z0-9][A-Za-z0-9.:_-]*$/.test(projectId)) throw bad(`option 'projectId' is no name of a project: '${projectId}'`)
+  if (projectId !== undefined && !/^[A-Za-z0-9][A-Za-z0-9.:_-]*$/.test(projectId))
+    throw bad(`option 'projectId' is no name of a project: '${projectId}'`)
   for (const [name, value] of Object.entries({ emulator, apiEndpoint }))
     if (value !== undefined && !/^[^\s/?#@]+$/.test(value)) throw bad(`option '${name}' is not like host:port`)
-  if (emulator !== undefined && !/:\d+$/.test(emulator)) throw bad(`option 'emulator' is not like 127.0.0.1:8085: '${emulator}'`)
-  if (emulator !== undefined && apiEndpoint !== undefined) throw bad("options 'emulator' and 'apiEndpoint' name two servers: give one")
-  if (emulator !== undefined && projectId === undefined) throw bad("with an emulator, option 'projectId' is needed: any name will do")
+  if (emulator !== undefined && !/:\d+$/.test(emulator))
+    throw bad(`option 'emulator' is not like 127.0.0.1:8085: '${emulator}'`)
+  if (emulator !== undefined && apiEndpoint !== undefined)
+    throw bad("options 'emulator' and 'apiEndpoint' name two servers: give one")
+  if (emulator !== undefined && projectId === undefined)
+    throw bad("with an emulator, option 'projectId' is needed: any name will do")
   for (const [topic, subscription] of Object.entries(subscriptions))
-    if (typeof subscription !== 'string' || subscription === '') throw bad(`option 'subscriptions': '${topic}' must name a subscription`)
+    if (typeof subscription !== 'string' || subscription === '')
+      throw bad(`option 'subscriptions': '${topic}' must name a subscription`)
   return {
     projectId,
     emulator,
@@ -121,7 +139,9 @@ const notInUrl = ['projectId', 'credentials', 'keyFile', 'subscriptions', 'clien
 
 function setOption(into: Record<string, unknown>, name: string, value: string): void {
   if (['credentials', 'keyFile', 'password', 'token', 'key'].includes(name))
-    throw bad(`'${name}' is a secret and must not stand in a URL: pass it as an option, or set the environment variable TIDEMARK_BROKERS__DEFAULT__KEY_FILE (DEFAULT being the broker's name)`)
+    throw bad(
+      `'${name}' is a secret and must not stand in a URL: pass it as an option, or set the environment variable TIDEMARK_BROKERS__DEFAULT__KEY_FILE (DEFAULT being the broker's name)`
+    )
   const spec = Object.hasOwn(pubsubOptions, name) && !notInUrl.includes(name) ? pubsubOptions[name] : undefined
   if (!spec) {
     const known = Object.keys(pubsubOptions).filter(each => !notInUrl.includes(each))

@@ -51,13 +51,18 @@ export class PubsubPartitionReader implements PartitionReader {
   static async open(context: PartitionReaderContext, options: PartitionReaderOptions): Promise<PubsubPartitionReader> {
     const { from, topic } = options
     if (typeof from === 'object')
-      throw new StreamError('unsupported', `topic '${topic}': Pub/Sub has no positions and times to start at`, { adapter: 'pubsub' })
+      throw new StreamError('unsupported', `topic '${topic}': Pub/Sub has no positions and times to start at`, {
+        adapter: 'pubsub'
+      })
     const reader = new PubsubPartitionReader(context, options)
     await reader.#start()
     return reader
   }
 
-  async receive({ wait, signal }: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }> {
+  async receive({
+    wait,
+    signal
+  }: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }> {
     const { environment } = this.#context.connection
     this.#check()
     this.#stream?.open() // what has failed before
@@ -66,13 +71,17 @@ export class PubsubPartitionReader implements PartitionReader {
     for (;;) {
       this.#check()
       const atEnd = marker !== undefined && this.#seen >= marker
-      if (atEnd || this.#paused || (marker === undefined && this.#records.length > 0)) return { records: this.#take(), atEnd }
+      if (atEnd || this.#paused || (marker === undefined && this.#records.length > 0))
+        return { records: this.#take(), atEnd }
       const left = deadline - environment.monotonic()
       if (left <= 0) break
       await this.#news.wait(left, signal)
     }
     if (marker === undefined) return { records: [], atEnd: false }
-    throw new StreamError('timeout', `topic '${this.#reading.topic}': a marker did not come back in time`, { retryable: true, adapter: 'pubsub' })
+    throw new StreamError('timeout', `topic '${this.#reading.topic}': a marker did not come back in time`, {
+      retryable: true,
+      adapter: 'pubsub'
+    })
   }
 
   close(): Promise<void> {
@@ -143,7 +152,11 @@ export class PubsubPartitionReader implements PartitionReader {
     const marker = ++this.#marked
     const attributes = { [partitionAttribute]: String(partition), [markerAttribute]: `${this.#id} ${marker}` }
     const message = { data: Buffer.alloc(0), attributes, orderingKey: String(partition) }
-    await connection.publisher(api => api.publish, { topic: topicPath(connection.project, topic), messages: [message] }, signal)
+    await connection.publisher(
+      api => api.publish,
+      { topic: topicPath(connection.project, topic), messages: [message] },
+      signal
+    )
     return marker
   }
 

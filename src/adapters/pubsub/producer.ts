@@ -61,7 +61,9 @@ export class PubsubProducer implements ProducerDriver {
     const sending = [...topics].flatMap(([topic, indexes]) =>
       // One request takes one ordering key.
       this.#context.isOrdered(topic)
-        ? [...Map.groupBy(indexes, index => batch[index]!.partition).values()].map(part => this.#topic(topic, batch, part, true, results, signal))
+        ? [...Map.groupBy(indexes, index => batch[index]!.partition).values()].map(part =>
+            this.#topic(topic, batch, part, true, results, signal)
+          )
         : [this.#topic(topic, batch, indexes, false, results, signal)]
     )
     await Promise.all(sending)
@@ -83,7 +85,11 @@ export class PubsubProducer implements ProducerDriver {
       if (messages.length === 0) continue
       try {
         const { connection } = this.#context
-        const [{ messageIds }] = await connection.publisher(api => api.publish, { topic: topicPath(connection.project, topic), messages }, signal)
+        const [{ messageIds }] = await connection.publisher(
+          api => api.publish,
+          { topic: topicPath(connection.project, topic), messages },
+          signal
+        )
         for (const [place, index] of taken.entries()) results[index] = { ok: true, position: messageIds[place] }
       } catch (error) {
         // Nothing is known of the rest of an aborted call; a batch of its own tells.
@@ -98,29 +104,34 @@ export class PubsubProducer implements ProducerDriver {
 }
 
 /** Cuts what goes to one topic into requests. A record that none takes has failed, and so have those after it in its partition. */
-function cut(batch: readonly OutgoingRecord[], indexes: readonly number[], ordered: boolean, results: SendResult[]): readonly Request[] {
-    const failed = new Map<number, unknown>()
-    const requests: Request[] = []
-    let last: Request | undefined
-    for (const index of indexes) {
-      const record = batch[index]!
-      if (failed.has(record.partition)) {
-        results[index] = { ok: false, error: failed.get(record.partition) }
-        continue
-      }
-      try {
-        const { message, bytes } = toMessage(record, ordered ? String(record.partition) : undefined)
-        if (!last || last.messages.length === mostMessages || last.bytes + bytes > maxRequest)
-          requests.push((last = { indexes: [], messages: [], bytes: record.topic.length + 128 }))
-        last.indexes.push(index)
-        last.messages.push(message)
-        last.bytes += bytes
-      } catch (error) {
-        results[index] = { ok: false, error }
-        failed.set(record.partition, error)
-      }
+function cut(
+  batch: readonly OutgoingRecord[],
+  indexes: readonly number[],
+  ordered: boolean,
+  results: SendResult[]
+): readonly Request[] {
+  const failed = new Map<number, unknown>()
+  const requests: Request[] = []
+  let last: Request | undefined
+  for (const index of indexes) {
+    const record = batch[index]!
+    if (failed.has(record.partition)) {
+      results[index] = { ok: false, error: failed.get(record.partition) }
+      continue
     }
-    return requests
+    try {
+      const { message, bytes } = toMessage(record, ordered ? String(record.partition) : undefined)
+      if (!last || last.messages.length === mostMessages || last.bytes + bytes > maxRequest)
+        requests.push((last = { indexes: [], messages: [], bytes: record.topic.length + 128 }))
+      last.indexes.push(index)
+      last.messages.push(message)
+      last.bytes += bytes
+    } catch (error) {
+      results[index] = { ok: false, error }
+      failed.set(record.partition, error)
+    }
+  }
+  return requests
 }
 
 function withoutFailed(

@@ -91,7 +91,9 @@ export class PubsubQueue implements QueueSubscription {
 
   async acknowledge(ids: readonly string[]): Promise<readonly string[]> {
     this.#assertOpen()
-    const unconfirmed = await this.#perSource(ids, async ({ acknowledgements }, ackIds) => acknowledgements.acknowledge(ackIds))
+    const unconfirmed = await this.#perSource(ids, async ({ acknowledgements }, ackIds) =>
+      acknowledgements.acknowledge(ackIds)
+    )
     for (const id of ids) this.#open.delete(id)
     return unconfirmed
   }
@@ -104,7 +106,9 @@ export class PubsubQueue implements QueueSubscription {
 
   async extend(ids: readonly string[], milliseconds: number): Promise<void> {
     this.#assertOpen()
-    await this.#modify(ids, Math.min(600, Math.max(10, Math.ceil(milliseconds / 1000))))
+    // Never for less than what a delivery has by itself.
+    const wanted = Math.max(milliseconds, this.#options.ackDeadline)
+    await this.#modify(ids, Math.min(600, Math.ceil(wanted / 1000)))
   }
 
   /** Everything that is not acknowledged is given back at once. */
@@ -130,11 +134,14 @@ export class PubsubQueue implements QueueSubscription {
       this.#queued.add(id)
       if (this.#closed) continue // on its way when we left: given back
       const { partition, ...record } = toRecord(message)
+      const { stamp, position } = record
+      // Sequences are per partition: a stamp of another one says who this is, and nothing of what is still to come.
+      const strange = stamp !== undefined && source.partition !== undefined && partition !== source.partition
       const delivery: Delivery = {
         ...record,
-        // Sequences are per partition: a stamp of another one says nothing here.
-        stamp: partition === undefined || source.partition === undefined || partition === source.partition ? record.stamp : undefined,
+        stamp: strange ? undefined : stamp,
         id,
+        identity: strange ? `${partition ?? ''} ${Buffer.from(stamp).toString('base64url')}` : position,
         partition: source.partition ?? partition ?? 0,
         redelivered: Math.max(0, deliveryAttempt - 1)
       }
@@ -160,7 +167,10 @@ export class PubsubQueue implements QueueSubscription {
     this.#timer = this.#connection.environment.timer(
       ackDeadline / 3,
       () => {
-        const renewed = this.#queued.size > 0 ? this.#modify([...this.#queued], Math.ceil(ackDeadline / 1000)).catch(() => {}) : Promise.resolve()
+        const renewed =
+          this.#queued.size > 0
+            ? this.#modify([...this.#queued], Math.ceil(ackDeadline / 1000)).catch(() => {})
+            : Promise.resolve()
         void renewed.then(() => this.#closed ?? this.#renew())
       },
       true
@@ -183,7 +193,10 @@ export class PubsubQueue implements QueueSubscription {
       [...perSource].map(async ([index, mine]) => {
         const source = this.#sources[Number(index)]
         if (!source || index === '') return mine // nothing that we have given out
-        const left = await call(source, mine.map(id => id.slice(index.length + 1)))
+        const left = await call(
+          source,
+          mine.map(id => id.slice(index.length + 1))
+        )
         return left.map(ackId => `${index} ${ackId}`)
       })
     )

@@ -23,7 +23,12 @@ const names = {
 /** A message that is no record: a reader has put it there to find the end. */
 export const markerAttribute = '~m'
 
-const reserved: ReadonlySet<string> = new Set([...Object.values(names), markerAttribute, partitionAttribute, '__proto__'])
+const reserved: ReadonlySet<string> = new Set([
+  ...Object.values(names),
+  markerAttribute,
+  partitionAttribute,
+  '__proto__'
+])
 
 // Limits of the service: https://cloud.google.com/pubsub/quotas#resource_limits.
 const mostAttributes = 100
@@ -39,7 +44,10 @@ export interface SizedMessage {
 /** Throws `too-large`, and `bad-record` for what attributes cannot hold. */
 export function toMessage(record: OutgoingRecord, orderingKey: string | undefined): SizedMessage {
   const { topic, key, value, headers, stamp, timestamp, partition } = record
-  const attributes: Record<string, string> = { [partitionAttribute]: String(partition), [names.eventTime]: String(timestamp) }
+  const attributes: Record<string, string> = {
+    [partitionAttribute]: String(partition),
+    [names.eventTime]: String(timestamp)
+  }
   let count = 2
   let bytes = 128
   for (const name in headers) {
@@ -61,16 +69,29 @@ export function toMessage(record: OutgoingRecord, orderingKey: string | undefine
     const text = isUtf8(key)
     const encoded = view(key).toString(text ? 'utf8' : 'base64url')
     if ((text ? key.byteLength : encoded.length) > mostValueBytes)
-      throw refused('too-large', topic, `a key of ${key.byteLength} bytes, the most for Pub/Sub is ${text ? 1024 : '768 of bytes that are not UTF-8'}`)
+      throw refused(
+        'too-large',
+        topic,
+        `a key of ${key.byteLength} bytes, the most for Pub/Sub is ${text ? 1024 : '768 of bytes that are not UTF-8'}`
+      )
     attributes[text ? names.key : names.binaryKey] = encoded
     bytes += encoded.length * 3 + 16
     count++
   }
-  if (count > mostAttributes) throw refused('bad-record', topic, `${count} attributes with those of tidemark, the most for Pub/Sub is ${mostAttributes}`)
+  if (count > mostAttributes)
+    throw refused(
+      'bad-record',
+      topic,
+      `${count} attributes with those of tidemark, the most for Pub/Sub is ${mostAttributes}`
+    )
   const data = value === null ? noBytes : view(value)
   bytes += data.byteLength + (orderingKey?.length ?? 0)
   if (bytes + topic.length > maxRequest)
-    throw refused('too-large', topic, `${bytes} bytes with its attributes, the most for Pub/Sub is ${maxRequest}: store it elsewhere and send where`)
+    throw refused(
+      'too-large',
+      topic,
+      `${bytes} bytes with its attributes, the most for Pub/Sub is ${maxRequest}: store it elsewhere and send where`
+    )
   return { message: { data, attributes, ...(orderingKey !== undefined && { orderingKey }) }, bytes }
 }
 
@@ -116,13 +137,27 @@ export function toRecord(message: IncomingMessage): ReadMessage {
 const noBytes = Buffer.alloc(0)
 
 function headerValue(topic: string, name: string, value: Uint8Array): string {
-  if (reserved.has(name) || name === '' || name.startsWith('goog')) throw refused('bad-record', topic, `a header with the reserved name '${name}'`)
-  if (Buffer.byteLength(name) > mostNameBytes) throw refused('bad-record', topic, `a header name of more than ${mostNameBytes} bytes: '${name.slice(0, 60)}…'`)
-  if (!isUtf8(value)) throw refused('bad-record', topic, `the header '${name}', which is not UTF-8: attributes of Pub/Sub are text. Encode it, for example in base64`)
+  if (reserved.has(name) || name === '' || name.startsWith('goog'))
+    throw refused('bad-record', topic, `a header with the reserved name '${name}'`)
+  if (Buffer.byteLength(name) > mostNameBytes)
+    throw refused('bad-record', topic, `a header name of more than ${mostNameBytes} bytes: '${name.slice(0, 60)}…'`)
+  if (!isUtf8(value))
+    throw refused(
+      'bad-record',
+      topic,
+      `the header '${name}', which is not UTF-8: attributes of Pub/Sub are text. Encode it, for example in base64`
+    )
   if (value.byteLength <= mostValueBytes) return view(value).toString()
   // What we say of a record ourselves, such as the error of a parked one, is cut; what the user says is not.
-  if (name.startsWith('~')) return view(value).toString('utf8', 0, mostValueBytes - 3).replace(/\uFFFD+$/, '')
-  throw refused('bad-record', topic, `the header '${name}' with ${value.byteLength} bytes, the most for Pub/Sub is ${mostValueBytes}`)
+  if (name.startsWith('~'))
+    return view(value)
+      .toString('utf8', 0, mostValueBytes - 3)
+      .replace(/\uFFFD+$/, '')
+  throw refused(
+    'bad-record',
+    topic,
+    `the header '${name}' with ${value.byteLength} bytes, the most for Pub/Sub is ${mostValueBytes}`
+  )
 }
 
 function refused(code: 'too-large' | 'bad-record', topic: string, has: string): StreamError {

@@ -1,7 +1,15 @@
 import { StreamError } from '../../core/errors.ts'
 import type { Connection } from './connection.ts'
 import { grpc, pubsubError, statusOf } from './errors.ts'
-import { groupSubscription, isOurs, partitionFilter, privateSubscription, subscriptionPath, topicPath } from './names.ts'
+import {
+  groupSubscription,
+  isOurs,
+  partitionFilter,
+  privateSubscription,
+  shortName,
+  subscriptionPath,
+  topicPath
+} from './names.ts'
 import type { ReadPubsubOptions } from './options.ts'
 
 /** A subscription is as good as for ever, unless its reader is gone for a day. */
@@ -13,6 +21,14 @@ const recently = 60_000
 /** Milliseconds as the service takes them: a duration, or a time since the epoch. */
 export function duration(milliseconds: number): { seconds: number; nanos: number } {
   return { seconds: Math.floor(milliseconds / 1000), nanos: Math.floor(milliseconds % 1000) * 1_000_000 }
+}
+
+/** The part of a subscription that says whether it is ours as we have made it. */
+interface Found {
+  readonly topic: string
+  readonly filter: string
+  readonly detached: boolean
+  readonly deadLetterPolicy?: object | null
 }
 
 /** Subscriptions of topics: found, created, deleted. All by their full paths. */
@@ -36,25 +52,39 @@ export class Subscriptions {
     const filter = partitionFilter(partition)
     const found = await this.#find(name)
     if (found) {
-      if (found.topic === path && found.filter === filter && !found.detached) return name
+      if (found.topic === path && found.filter === filter && !found.detached) {
+        if (!found.deadLetterPolicy) return name
+        throw new StreamError(
+          'bad-config',
+          `subscription '${name}' has a dead-letter policy, which would take records away from their group: clear it (gcloud pubsub subscriptions update ${shortName(name)} --clear-dead-letter-policy)`,
+          { adapter: 'pubsub' }
+        )
+      }
       // Its topic was deleted, and there is a new one of the name: the old subscription gets nothing any more.
       const orphaned = found.detached || found.topic === '_deleted-topic_'
       if (!orphaned)
-        throw new StreamError('bad-config', `subscription '${name}' reads ${found.topic} with the filter '${found.filter}', not ${path} with '${filter}': delete it`, { adapter: 'pubsub' })
+        throw new StreamError(
+          'bad-config',
+          `subscription '${name}' reads ${found.topic} with the filter '${found.filter}', not ${path} with '${filter}': delete it`,
+          { adapter: 'pubsub' }
+        )
       await this.delete(name)
     }
     const { ackDeadline, retention, exactlyOnce, orderedTopics } = this.#options
-    await this.#create({
-      name,
-      topic: path,
-      filter,
-      ackDeadlineSeconds: Math.ceil(ackDeadline / 1000),
-      messageRetentionDuration: duration(retention),
-      enableExactlyOnceDelivery: exactlyOnce,
-      enableMessageOrdering: orderedTopics.includes('*') || orderedTopics.includes(topic),
-      // Without a time to live it never expires; without a policy it would after a month.
-      expirationPolicy: {}
-    }, 1000)
+    await this.#create(
+      {
+        name,
+        topic: path,
+        filter,
+        ackDeadlineSeconds: Math.ceil(ackDeadline / 1000),
+        messageRetentionDuration: duration(retention),
+        enableExactlyOnceDelivery: exactlyOnce,
+        enableMessageOrdering: orderedTopics.includes('*') || orderedTopics.includes(topic),
+        // Without a time to live it never expires; without a policy it would after a month.
+        expirationPolicy: {}
+      },
+      1000
+    )
     return name
   }
 
@@ -62,15 +92,23 @@ export class Subscriptions {
   async createPrivate(topic: string, id: string): Promise<string> {
     const { project } = this.#connection
     const name = subscriptionPath(project, privateSubscription(topic, id))
-    await this.#create({
-      name,
-      topic: topicPath(project, topic),
-      ackDeadlineSeconds: Math.ceil(this.#options.ackDeadline / 1000),
-      messageRetentionDuration: duration(shortest),
-      enableMessageOrdering: true,
-      expirationPolicy: { ttl: duration(privateLife) }
-    }, this.#connection.environment.now() - recently)
+    await this.#create(
+      {
+        name,
+        topic: topicPath(project, topic),
+        ackDeadlineSeconds: Math.ceil(this.#options.ackDeadline / 1000),
+        messageRetentionDuration: duration(shortest),
+        enableMessageOrdering: true,
+        expirationPolicy: { ttl: duration(privateLife) }
+      },
+      this.#connection.environment.now() - recently
+    )
     return name
+  }
+
+  /** Everything since a time, as far as it is kept. */
+  async seek(subscription: string, time: number): Promise<void> {
+    await this.#connection.subscriber(api => api.seek, { subscription, time: duration(time) })
   }
 
   /** No error when it is not there. */
@@ -85,7 +123,7 @@ export class Subscriptions {
   /** Those of a topic that this adapter has made. Rejects with what the service says when there is no such topic. */
   async ofTopic(topic: string): Promise<readonly string[]> {
     const names: string[] = []
-    for (let pageToken = ''; ; ) {
+    for (let pageToken = ''; ;) {
       const request = { topic: topicPath(this.#connection.project, topic), pageSize: 1000, pageToken }
       const [page, , response] = await this.#connection.publisher(api => api.listTopicSubscriptions, request)
       names.push(...(page as string[]).filter(isOurs))
@@ -94,7 +132,7 @@ export class Subscriptions {
     }
   }
 
-  async #find(name: string): Promise<{ topic: string; filter: string; detached: boolean } | undefined> {
+  async #find(name: string): Promise<Found | undefined> {
     try {
       return (await this.#connection.subscriber(api => api.getSubscription, { subscription: name }))[0]
     } catch (error) {
@@ -120,7 +158,7 @@ export class Subscriptions {
 
   async #rewind(subscription: string, from: number): Promise<void> {
     try {
-      await this.#connection.subscriber(api => api.seek, { subscription, time: duration(from) })
+      await this.seek(subscription, from)
     } catch (error) {
       if (statusOf(error) !== grpc.unimplemented) throw error // an emulator
     }

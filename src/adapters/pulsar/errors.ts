@@ -20,6 +20,8 @@ const statuses: Readonly<Record<number, readonly [code: ErrorCode, retryable?: b
   412: ['bad-config'],
   413: ['too-large'],
   429: ['throttled', again],
+  // Pulsar's own clients try again after whatever it does not name: a broker without storage nodes says no more than this.
+  500: ['connection', again],
   502: ['connection', again],
   503: ['connection', again],
   504: ['timeout', again]
@@ -32,6 +34,9 @@ const texts: readonly (readonly [pattern: RegExp, code: ErrorCode, retryable?: b
   [/message ?(size|too)|too ?(large|big|long)/i, 'too-large'],
   [/not ?authorized|authori[sz]ation|authentication|permission/i, 'unauthorized'],
   [/topic ?terminated|was already terminated/i, 'bad-config'],
+  [/incompatible ?schema/i, 'bad-schema'],
+  [/invalid ?message/i, 'bad-record'],
+  [/not ?(allowed|supported)/i, 'unsupported'],
   [/topic ?(does ?not ?exist|not ?found)|TopicNotFound|namespace not found/i, 'unknown-topic'],
   [/time ?d? ?out/i, 'timeout', again],
   [
@@ -87,9 +92,21 @@ export function classifyAnswer(status: number, text: string): Classified {
   return { code: 'internal', retryable: false }
 }
 
-export function classifyText(text: string): Classified {
+function classifyText(text: string): Classified {
   for (const [pattern, code, retryable = false] of texts) if (pattern.test(text)) return { code, retryable }
   return { code: 'internal', retryable: false }
+}
+
+/**
+ * What `send-error:N` and its text mean. 3, 4 and 7: the server could not read the message. 8 is everything else.
+ * Source: WebSocketError.java of Apache Pulsar 4.0.
+ */
+export function classifySendError(error: string): Classified {
+  const number = Number(/^send-error:(\d+)/.exec(error)?.[1])
+  if ([3, 4, 7].includes(number)) return { code: 'bad-record', retryable: false }
+  if ([5, 6].includes(number)) return { code: 'unauthorized', retryable: false }
+  const said = classifyText(error)
+  return said.code === 'internal' ? { code: 'connection', retryable: true } : said
 }
 
 /** A StreamError that keeps the HTTP status. */
@@ -110,7 +127,7 @@ export function answerError(what: string, status: number, text: string): PulsarE
   const advice = adviceOf[classified.code]
   return new PulsarError(
     classified,
-    `${what}: Pulsar answered ${status}${said && `, ${said}`}${advice ? ` (${advice})` : ''}`,
+    `${what}: Pulsar answered ${status}${said ? `, ${said}` : ' and no reason: see its log'}${advice ? ` (${advice})` : ''}`,
     status
   )
 }

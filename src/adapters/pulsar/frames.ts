@@ -86,7 +86,12 @@ function strange(data: Buffer): StreamError {
 function timeOf(text: unknown): number {
   if (typeof text !== 'string') return 0
   const time = Date.parse(text)
-  return Number.isNaN(time) ? 0 : time
+  if (!Number.isNaN(time)) return time
+  // Java writes the year 10000 as `+10000`, JavaScript wants `+010000`.
+  const far = Date.parse(
+    text.replace(/^([+-])(\d{4,5})-/, (_, sign: string, year: string) => `${sign}${year.padStart(6, '0')}-`)
+  )
+  return Number.isNaN(far) ? 0 : far
 }
 
 // Records of a batch often have the time of the one before.

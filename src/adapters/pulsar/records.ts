@@ -17,11 +17,18 @@ const names = {
   key: '~k'
 }
 
-/** Throws `too-large`, and `bad-record` for a header that is not text. */
+/** The last millisecond of JavaScript's calendar; messages carry text. */
+const latest = 8.64e15
+
+/** Throws `too-large`, and `bad-record` for a header that is not text and a time that is no date. */
 export function toMessage(record: OutgoingRecord, sequence: number | undefined): OutgoingMessage {
   const { key, value, headers, stamp, timestamp } = record
   if (value !== null && value.byteLength > maxPayload)
     throw tooLarge(record.topic, `a value of ${value.byteLength} bytes, the most for Pulsar is ${maxPayload}`)
+  if (!(Math.abs(timestamp) <= latest))
+    throw new StreamError('bad-record', `a record for '${record.topic}' has the time ${timestamp}, which is no date`, {
+      adapter: 'pulsar'
+    })
   const properties: Record<string, string> = {}
   for (const name in headers) properties[name] = headerValue(record.topic, name, headers[name]!)
   if (stamp !== undefined) properties[names.stamp] = view(stamp).toString('base64url')

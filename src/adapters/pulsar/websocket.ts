@@ -1,4 +1,4 @@
-import { answerError, classifyText, closedError, PulsarError } from './errors.ts'
+import { answerError, classifySendError, closedError, PulsarError } from './errors.ts'
 import { acknowledgement, frameOf, readAnswer, readMessage } from './frames.ts'
 import { encodeMessageId } from './positions.ts'
 import { PulsarSocket, type SocketSettings } from './sockets.ts'
@@ -131,7 +131,7 @@ class WebSocketProducer implements ProducerLink {
           `an answer to send ${context}, expected ${first?.context}`
         )
       if (error !== undefined)
-        throw new PulsarError(classifyText(error), `writing to ${this.#options.topic}: Pulsar answered ${error}`)
+        throw new PulsarError(classifySendError(error), `writing to ${this.#options.topic}: Pulsar answered ${error}`)
       // Shifting one by one would move the whole array each time.
       if (++this.#answered === this.#waiting.length || this.#answered === 256) {
         this.#waiting.splice(0, this.#answered)

@@ -6,6 +6,7 @@ import type {
   AppendOutcome,
   ClientStore,
   Commit,
+  Holding,
   LastCommit,
   ReadBack,
   TaskLog,
@@ -45,17 +46,16 @@ export class MemoryStore implements ClientStore {
     return [...this.#rows(scope).values()]
   }
 
-  async take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean> {
+  async take(scope: string, name: string, owner: string, seen: Lease | undefined): Promise<boolean> {
     const now = this.#rows(scope).get(name)
     if (now?.owner !== seen?.owner || now?.beat !== seen?.beat) return false
     this.#rows(scope).set(name, { name, owner, beat: (now?.beat ?? 0) + 1, wish: undefined })
     return true
   }
 
-  async beat(scope: string, owner: string): Promise<readonly string[]> {
-    const held = [...this.#rows(scope).values()].filter(row => row.owner === owner)
-    for (const row of held) this.#rows(scope).set(row.name, { ...row, beat: row.beat + 1 })
-    return held.map(row => row.name)
+  async beat(scope: string, owner: string): Promise<void> {
+    for (const row of this.#rows(scope).values())
+      if (row.owner === owner) this.#rows(scope).set(row.name, { ...row, beat: row.beat + 1 })
   }
 
   async ask(scope: string, name: string, by: string): Promise<void> {
@@ -69,18 +69,27 @@ export class MemoryStore implements ClientStore {
       this.#rows(scope).set(name, { name, owner: undefined, beat: now.beat + 1, wish: undefined })
   }
 
+  async remove(scope: string, name: string, { owner, beat }: Lease): Promise<void> {
+    const now = this.#rows(scope).get(name)
+    if (now?.owner === owner && now?.beat === beat) this.#rows(scope).delete(name)
+  }
+
   async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
     return this.#positions.get(`${group} ${topic}`) ?? new Map()
   }
 
   async storePositions(
     group: string,
-    positions: readonly (TopicPartition & { readonly position: Position })[]
-  ): Promise<void> {
+    positions: readonly (TopicPartition & { readonly position: Position })[],
+    holding?: Holding
+  ): Promise<boolean> {
+    const rows = this.#rows(holding?.scope ?? '')
+    if (holding?.names.some(name => rows.get(name)?.owner !== holding.owner)) return false
     for (const { topic, partition, position } of positions) {
       const id = `${group} ${topic}`
       this.#positions.set(id, new Map(this.#positions.get(id)).set(partition, position))
     }
+    return true
   }
 
   #rows(scope: string): Map<string, Lease> {

@@ -40,6 +40,8 @@ export type Statements = Record<
   | 'beat'
   | 'ask'
   | 'release'
+  | 'remove'
+  | 'holder'
   | 'positions'
   | 'putPosition',
   StatementSync
@@ -68,7 +70,7 @@ export function prepare(database: DatabaseSync): Statements {
     take: statement(
       'UPDATE tidemark_lease SET owner = ?, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner IS ? AND beat = ?'
     ),
-    beat: statement('UPDATE tidemark_lease SET beat = beat + 1 WHERE scope = ? AND owner = ? RETURNING name'),
+    beat: statement('UPDATE tidemark_lease SET beat = beat + 1 WHERE scope = ? AND owner = ?'),
     ask: statement('UPDATE tidemark_lease SET wish = ? WHERE scope = ? AND name = ? AND owner IS NOT NULL'),
     positions: statement('SELECT partition, position FROM tidemark_position WHERE grp = ? AND topic = ?'),
     putPosition: statement(
@@ -77,6 +79,8 @@ export function prepare(database: DatabaseSync): Statements {
     ),
     release: statement(
       'UPDATE tidemark_lease SET owner = NULL, beat = beat + 1, wish = NULL WHERE scope = ? AND name = ? AND owner = ?'
-    )
+    ),
+    remove: statement('DELETE FROM tidemark_lease WHERE scope = ? AND name = ? AND owner IS ? AND beat = ?'),
+    holder: statement('SELECT owner FROM tidemark_lease WHERE scope = ? AND name = ?')
   }
 }

@@ -1,7 +1,8 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statfsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { asStreamError, messageOf, StreamError } from '../../core/errors.ts'
+import { networkFileSystem } from '../../core/network-file-system.ts'
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
@@ -11,6 +12,7 @@ import type {
   AppendOutcome,
   ClientStore,
   Commit,
+  Holding,
   LastCommit,
   ReadBack,
   TaskLog,
@@ -19,12 +21,18 @@ import type {
 } from '../store.ts'
 import { prepare, tables, version, type Statements } from './sqlite-schema.ts'
 
+/**
+ * How long a call may wait for the lock of another process, ms: it blocks this one meanwhile, heartbeats included. An
+ * append that is given up is unclear, and settled by reading back.
+ */
+const lockTimeout = 2_500
+
 /** Called inside the transaction of a commit: rows of a sink that shares the database. */
 export type WithCommit = (database: DatabaseSync) => void
 
 /**
  * The embedded commit store. One file may be shared by the processes of one host: its locks and the condition on
- * (epoch, number) fence them. WAL with `synchronous=FULL`: an acknowledged commit survives a power cut; `NORMAL` would
+ * (epoch, number) fence them. A process that is stopped inside of a write keeps the lock, and all others wait. WAL with `synchronous=FULL`: an acknowledged commit survives a power cut; `NORMAL` would
  * gain nothing at these batch sizes and lose commits (measured, protocol 6).
  */
 export class SqliteStore implements ClientStore {
@@ -40,12 +48,18 @@ export class SqliteStore implements ClientStore {
     this.#statements = prepare(database)
   }
 
-  /** @param path a file, created with its folder; `:memory:` for tests. Errors: `corrupt` when it is not a database. */
+  /**
+   * @param path a file on a local disk, created with its folder; `:memory:` for tests. Errors: `corrupt` when it is not a
+   *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell).
+   */
   static async open(path: string): Promise<SqliteStore> {
     const file = path === ':memory:' ? path : resolve(path)
     try {
       const { DatabaseSync } = await import('node:sqlite')
-      if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
+      if (file !== ':memory:') {
+        mkdirSync(dirname(file), { recursive: true })
+        refuseNetwork(dirname(file))
+      }
       const database = new DatabaseSync(file, { timeout: 10_000 })
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
       database.exec(`BEGIN IMMEDIATE; ${tables} COMMIT;`)
@@ -55,6 +69,7 @@ export class SqliteStore implements ClientStore {
           'corrupt',
           `it was written by a newer release (version ${found}, this one reads ${version})`
         )
+      database.exec(`PRAGMA busy_timeout = ${lockTimeout}`)
       return new SqliteStore(file, database)
     } catch (error) {
       const damaged = /not a database|malformed/.test(messageOf(error))
@@ -75,25 +90,31 @@ export class SqliteStore implements ClientStore {
   }
 
   async leases(scope: string): Promise<readonly Lease[]> {
-    return this.#statements.leases.all(scope).map(row => leaseOf(row as unknown as LeaseRow))
+    return this.#guarded(() => this.#statements.leases.all(scope).map(row => leaseOf(row as unknown as LeaseRow)))
   }
 
-  async take(scope: string, name: string, owner: string | undefined, seen: Lease | undefined): Promise<boolean> {
+  async take(scope: string, name: string, owner: string, seen: Lease | undefined): Promise<boolean> {
     const { addLease, take } = this.#statements
-    if (!seen) return addLease.run(scope, name, owner ?? null).changes === 1
-    return take.run(owner ?? null, scope, name, seen.owner ?? null, seen.beat).changes === 1
+    const { changes } = this.#guarded(() =>
+      seen ? take.run(owner, scope, name, seen.owner ?? null, seen.beat) : addLease.run(scope, name, owner)
+    )
+    return changes === 1
   }
 
-  async beat(scope: string, owner: string): Promise<readonly string[]> {
-    return this.#statements.beat.all(scope, owner).map(row => (row as { name: string }).name)
+  async beat(scope: string, owner: string): Promise<void> {
+    this.#guarded(() => this.#statements.beat.run(scope, owner))
   }
 
   async ask(scope: string, name: string, by: string): Promise<void> {
-    this.#statements.ask.run(by, scope, name)
+    this.#guarded(() => this.#statements.ask.run(by, scope, name))
   }
 
   async release(scope: string, name: string, owner: string): Promise<void> {
-    this.#statements.release.run(scope, name, owner)
+    this.#guarded(() => this.#statements.release.run(scope, name, owner))
+  }
+
+  async remove(scope: string, name: string, seen: Lease): Promise<void> {
+    this.#guarded(() => this.#statements.remove.run(scope, name, seen.owner ?? null, seen.beat))
   }
 
   async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
@@ -103,11 +124,15 @@ export class SqliteStore implements ClientStore {
 
   async storePositions(
     group: string,
-    positions: readonly (TopicPartition & { readonly position: Position })[]
-  ): Promise<void> {
-    this.#told(() => {
-      for (const { topic, partition, position } of positions)
-        this.#statements.putPosition.run(group, topic, partition, position)
+    positions: readonly (TopicPartition & { readonly position: Position })[],
+    holding?: Holding
+  ): Promise<boolean> {
+    const { holder, putPosition } = this.#statements
+    return this.#told(() => {
+      const holds = (name: string): boolean => holder.get(holding!.scope, name)?.['owner'] === holding!.owner
+      if (holding && !holding.names.every(holds)) return false
+      for (const { topic, partition, position } of positions) putPosition.run(group, topic, partition, position)
+      return true
     })
   }
 
@@ -128,10 +153,14 @@ export class SqliteStore implements ClientStore {
     }
   }
 
-  /** A transaction whose caller may try again: a lock held for long, or a full disk, is told as such. */
   #told<Result>(body: () => Result): Result {
+    return this.#guarded(() => this.transaction(body))
+  }
+
+  /** For a caller that may try again: a lock held for long, or a full disk, is told as such. */
+  #guarded<Result>(body: () => Result): Result {
     try {
-      return this.transaction(body)
+      return body()
     } catch (error) {
       if (!isBusy(error)) throw error
       throw new StreamError('timeout', `the commit store ${this.location} is busy or full: ${messageOf(error)}`, {
@@ -222,7 +251,7 @@ class SqliteTaskLog implements TaskLog {
         return 'ok'
       })
     } catch (error) {
-      // A full disk or a lock held for ten seconds: SQLite has rolled back, or the read-back will tell.
+      // A full disk, or a lock that another process holds for long: SQLite has rolled back, or the read-back will tell.
       if (isBusy(error)) return 'unknown'
       throw error
     }
@@ -241,6 +270,16 @@ export type { SqliteTaskLog }
 
 function lastOf(row: HeadRow): LastCommit | undefined {
   return row.head === null ? undefined : { number: row.number, token: row.token, head: row.head }
+}
+
+/** Throws `bad-config`. For the writer of rows beside the commits, too: it opens the same file. */
+function refuseNetwork(folder: string): void {
+  const name = networkFileSystem(statfsSync(folder).type, process.platform)
+  if (name === undefined) return
+  throw new StreamError(
+    'bad-config',
+    `${folder} is on a network file system (${name}), where the locks of SQLite do not hold: use a local disk, which the processes of one host may share, or a store for several hosts`
+  )
 }
 
 function isBusy(error: unknown): boolean {

@@ -74,7 +74,10 @@ describe('connections to Pulsar', () => {
 
   test.each([
     [429, '', 'throttled', true],
-    [500, '{"reason":"\\n --- An unexpected error occurred"}', 'internal', false],
+    [500, '', 'connection', true],
+    [500, '{"reason":"\\n --- An unexpected error occurred"}', 'connection', true],
+    [500, '{"reason":"org.apache.pulsar.IncompatibleSchemaException: no"}', 'bad-schema', false],
+    [418, '', 'internal', false],
     [503, '', 'connection', true],
     [500, '{"reason":"org.apache.pulsar.ServiceUnitNotReadyException: not ready"}', 'connection', true],
     [412, '{"reason":"Cluster name is not valid"}', 'bad-config', false]

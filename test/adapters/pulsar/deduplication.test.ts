@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import WebSocket from 'ws'
+import { decodeMessageId } from '../../../src/adapters/pulsar/positions.ts'
 import { encodeStamp } from '../../../src/core/stamp.ts'
 import type { OutgoingRecord } from '../../../src/core/record.ts'
 import {
@@ -12,6 +14,7 @@ import {
   record,
   running,
   send,
+  sendForeign,
   texts
 } from './server.ts'
 
@@ -49,6 +52,35 @@ describe.skipIf(!running)(`broker deduplication of Pulsar${notRun}`, () => {
     expect(texts(await readAll(adapter, topic))).toEqual(names(left, 1, 151))
     await adapter.close()
     await successor.close()
+  })
+
+  test("the stamp's producer and sequence are Pulsar's, as anybody can see", async () => {
+    const adapter = await open({ deduplication: true })
+    const topic = await createTopic(adapter)
+    await send(adapter, stamped(topic, left, 1, 11))
+    const name = `tidemark-${Buffer.from(left, 'latin1').toString('hex')}`
+    // The numbers 10 and 11 of the same producer.
+    const query = `batchingEnabled=false&producerName=${name}&initialSequenceId=9`
+    const ids = await sendForeign(`${topic}-partition-0`, query, [{ payload: 'dGVu' }, { payload: 'ZWxldmVu' }])
+    expect(ids.map(id => decodeMessageId(Buffer.from(id, 'base64')).entry)).toEqual([-1, 10])
+    expect(texts(await readAll(adapter, topic))).toEqual([...names(left, 1, 11), 'eleven'])
+    await adapter.close()
+  })
+
+  test('nothing is ever batched: a batch that is cut anew for a resend is dropped whole', async () => {
+    const addresses: string[] = []
+    class Spy extends WebSocket {
+      constructor(address: string, options: object) {
+        super(address, options)
+        addresses.push(address)
+      }
+    }
+    for (const deduplication of [true, false]) {
+      const adapter = await open({ deduplication, client: Spy as never })
+      await send(adapter, stamped(await createTopic(adapter), left, 1, 3))
+      await adapter.close()
+    }
+    expect(addresses.map(address => new URL(address).searchParams.get('batchingEnabled'))).toEqual(['false', 'false'])
   })
 
   test('producers that take turns in one partition keep the order of the batch', async () => {

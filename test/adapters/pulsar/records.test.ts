@@ -46,6 +46,20 @@ describe('records as Pulsar messages', () => {
     for (const timestamp of [1, -1, -62_135_596_800_000, 1_700_000_000_123, 253_402_300_799_999])
       expect(roundTrip(record('t', 0, 'x', { timestamp })).timestamp).toBe(timestamp)
     expect(roundTrip(record('t', 0, 'x', { timestamp: 0 })).timestamp).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 60))
+    for (const timestamp of [Number.NaN, Infinity, 8.64e15 + 1])
+      expect(() => toMessage(record('t', 0, 'x', { timestamp }), undefined)).toThrow(
+        expect.objectContaining({ code: 'bad-record' })
+      )
+  })
+
+  test('are read with years as Java writes them', () => {
+    const read = (eventTime: string): number =>
+      readMessage(Buffer.from(JSON.stringify({ messageId: 'CAYQADAA', payload: '', eventTime }))).message.eventTime
+    expect(read('+10000-01-01T00:00:00Z')).toBe(253_402_300_800_000)
+    expect(read('-0001-12-31T23:59:59.999Z')).toBe(-62_167_219_200_001)
+    expect(read('+275760-09-13T00:00:00Z')).toBe(8.64e15)
+    // Nanoseconds of somebody: beyond any calendar.
+    expect(read('+53840000-01-01T00:00:00Z')).toBe(0)
   })
 
   test('keep headers, and the stamp apart from them', () => {

@@ -133,20 +133,24 @@ export async function admin(method: string, path: string, body?: unknown): Promi
   return text === '' ? undefined : JSON.parse(text)
 }
 
-/** Messages of a foreign producer over the same WebSocket API, all in one go, with the query parameters given. */
-export async function sendForeign(topic: string, query: string, messages: readonly object[]): Promise<void> {
+/**
+ * Messages of a foreign producer over the same WebSocket API, all in one go, with the query parameters given. Resolves
+ * with the message ids.
+ */
+export async function sendForeign(topic: string, query: string, messages: readonly object[]): Promise<string[]> {
   const address = `ws://${new URL(url).host}/ws/v2/producer/persistent/public/default/${topic}?${query}`
   const socket = new WebSocket(address, { perMessageDeflate: false })
   await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject))
+  const ids: string[] = []
   await new Promise<void>((resolve, reject) => {
-    let open = messages.length
     socket.on('message', data => {
-      const { result } = JSON.parse(String(data)) as { result: string }
+      const { result, messageId } = JSON.parse(String(data)) as { result: string; messageId: string }
       if (result !== 'ok') reject(new Error(String(data)))
-      else if (--open === 0) resolve()
+      else if (ids.push(messageId) === messages.length) resolve()
     })
     socket.on('close', () => reject(new Error('the socket was closed')))
     for (const message of messages) socket.send(JSON.stringify(message))
   })
   socket.terminate()
+  return ids
 }

@@ -36,12 +36,14 @@ func (f *faults) expires() bool    { return f.chance(f.expire) }
 func (f *faults) redelivers() bool { return f.chance(f.redeliver) }
 func (f *faults) either() bool     { return f.chance(0.5) }
 
-// Resources whose name ends so are refused, whether they exist or not: pstest knows no permissions and no quotas.
+// Resources whose name ends so are refused, whether they exist or not: pstest knows no permissions and no quotas. So is
+// everything in a project whose name ends in -forbidden: whoever is at home there may only use what others let him.
 var refusals = []struct {
 	name *regexp.Regexp
 	code codes.Code
 }{
 	{regexp.MustCompile(`-permission-denied$`), codes.PermissionDenied},
+	{regexp.MustCompile(`^projects/[^/]*-forbidden/`), codes.PermissionDenied},
 	{regexp.MustCompile(`-resource-exhausted$`), codes.ResourceExhausted},
 	{regexp.MustCompile(`-unavailable$`), codes.Unavailable},
 	{regexp.MustCompile(`-unauthenticated$`), codes.Unauthenticated},

@@ -5,6 +5,7 @@
 // Topics, subscriptions, filters, deadlines and acknowledgements are pstest's. What is added here:
 //   - limits.go: requests that the service refuses, pstest takes (too large, too many attributes, mixed ordering keys)
 //   - stream.go: streaming pull over pstest's Pull, with the service's flow control; pstest's own gives one message per tick
+//   - ordered.go: order by ordering key with many messages in hand; pstest's has one per key
 //   - acks.go: exactly-once subscriptions refuse stale acknowledgement ids, as the service does
 //   - faults.go: redelivery and expired acknowledgement ids on demand, refusals by the name of a topic
 //   - a seek to the past is UNIMPLEMENTED: pstest would end the whole process
@@ -48,7 +49,9 @@ func main() {
 	)
 	news := newNews()
 	pb.RegisterPublisherServer(server, &publisher{&fake.GServer, news})
-	pb.RegisterSubscriberServer(server, &subscriber{GServer: &fake.GServer, news: news, faults: faults, leases: newLeases()})
+	pb.RegisterSubscriberServer(server, &subscriber{
+		GServer: &fake.GServer, news: news, faults: faults, leases: newLeases(), orderings: newOrderings(),
+	})
 	pb.RegisterSchemaServiceServer(server, &fake.GServer)
 	log.Println("listening on", listener.Addr())
 	log.Fatal(server.Serve(listener))
@@ -70,9 +73,10 @@ func (p *publisher) Publish(ctx context.Context, request *pb.PublishRequest) (*p
 
 type subscriber struct {
 	*pstest.GServer
-	news   *news
-	faults *faults
-	leases *leases
+	news      *news
+	faults    *faults
+	leases    *leases
+	orderings *orderings
 }
 
 func (s *subscriber) Seek(ctx context.Context, request *pb.SeekRequest) (*pb.SeekResponse, error) {

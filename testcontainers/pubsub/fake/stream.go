@@ -44,7 +44,7 @@ type stream struct {
 	maxMessages  int64
 	maxBytes     int64
 	exactly      bool
-	ordered      bool
+	ordering     *ordering // of a subscription that has one
 
 	mutex    sync.Mutex
 	deadline time.Duration
@@ -79,18 +79,28 @@ func (s *subscriber) StreamingPull(server pb.Subscriber_StreamingPullServer) err
 		maxMessages:  first.MaxOutstandingMessages,
 		maxBytes:     first.MaxOutstandingBytes,
 		exactly:      found.EnableExactlyOnceDelivery,
-		ordered:      found.EnableMessageOrdering,
+		ordering:     s.orderings.find(first.Subscription),
 		deadline:     time.Duration(first.StreamAckDeadlineSeconds) * time.Second,
 		out:          map[string]int64{},
 	}
-	failed := make(chan error, 2)
-	go func() { failed <- st.receive() }()
-	go func() { failed <- st.deliver(ctx) }()
-	err = <-failed
-	if errors.Is(err, io.EOF) {
-		return nil
+	delivering, stop := context.WithCancel(ctx)
+	defer stop()
+	received := make(chan error, 1)
+	delivered := make(chan error, 1)
+	go func() { received <- st.receive() }()
+	go func() { delivered <- st.deliver(delivering) }()
+	select {
+	case err = <-delivered:
+		return err
+	case err = <-received:
+		// The client says no more: what is on its way still arrives, then the stream ends.
+		stop()
+		<-delivered
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
 	}
-	return err
 }
 
 // What the client says on the stream: acknowledgements, deadlines, and pings, which are answered.
@@ -130,7 +140,11 @@ func (st *stream) deliver(ctx context.Context) error {
 		// Taken before the look: what comes in between is not missed.
 		waiting := st.subscriber.news.wait()
 		messages, err := st.pull(ctx)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
+			st.giveBack(messages)
 			return err
 		}
 		if len(messages) == 0 {
@@ -146,19 +160,23 @@ func (st *stream) deliver(ctx context.Context) error {
 			ReceivedMessages: st.withFaults(ctx, messages),
 			SubscriptionProperties: &pb.StreamingPullResponse_SubscriptionProperties{
 				ExactlyOnceDeliveryEnabled: st.exactly,
-				MessageOrderingEnabled:     st.ordered,
+				MessageOrderingEnabled:     st.ordering != nil,
 			},
 		}
 		if err := st.send(response); err != nil {
-			// Nobody has them.
-			ids := make([]string, len(messages))
-			for index, message := range messages {
-				ids[index] = message.AckId
-			}
-			st.modify(context.WithoutCancel(ctx), ids, 0)
+			st.giveBack(messages)
 			return err
 		}
 	}
+}
+
+// Nobody has got them.
+func (st *stream) giveBack(messages []*pb.ReceivedMessage) {
+	ids := make([]string, len(messages))
+	for index, message := range messages {
+		ids[index] = message.AckId
+	}
+	st.modify(context.Background(), ids, 0)
 }
 
 func (st *stream) send(response *pb.StreamingPullResponse) error {
@@ -173,8 +191,7 @@ func (st *stream) pull(ctx context.Context) ([]*pb.ReceivedMessage, error) {
 	if room <= 0 {
 		return nil, nil
 	}
-	request := &pb.PullRequest{Subscription: st.subscription, MaxMessages: int32(room), ReturnImmediately: true} //nolint:staticcheck
-	response, err := st.subscriber.GServer.Pull(ctx, request)
+	received, err := st.next(ctx, int(room))
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +202,7 @@ func (st *stream) pull(ctx context.Context) ([]*pb.ReceivedMessage, error) {
 	var kept []*pb.ReceivedMessage
 	var tooMany []string
 	var total int64
-	for _, message := range response.ReceivedMessages {
+	for _, message := range received {
 		size := int64(len(message.Message.Data))
 		total += size
 		st.mutex.Lock()
@@ -197,15 +214,15 @@ func (st *stream) pull(ctx context.Context) ([]*pb.ReceivedMessage, error) {
 		}
 		st.mutex.Unlock()
 		if full {
+			st.subscriber.leases.extend(st.subscription, message.AckId, 0)
 			tooMany = append(tooMany, message.AckId)
 			continue
 		}
-		// pstest goes on changing its own.
-		kept = append(kept, proto.Clone(message).(*pb.ReceivedMessage))
+		kept = append(kept, message)
 		ids = append(ids, message.AckId)
 		st.subscriber.leases.give(st.subscription, message.AckId, deadline)
 	}
-	if count := int64(len(response.ReceivedMessages)); count > 0 {
+	if count := int64(len(received)); count > 0 {
 		st.size = total / count
 	}
 	st.modify(ctx, ids, deadline)
@@ -213,13 +230,25 @@ func (st *stream) pull(ctx context.Context) ([]*pb.ReceivedMessage, error) {
 	return kept, nil
 }
 
-func (st *stream) modify(ctx context.Context, ids []string, deadline time.Duration) {
-	if len(ids) == 0 {
-		return
+func (st *stream) next(ctx context.Context, most int) ([]*pb.ReceivedMessage, error) {
+	if st.ordering != nil {
+		return st.subscriber.pullOrdered(ctx, st.subscription, st.ordering, most)
 	}
-	_, _ = st.subscriber.GServer.ModifyAckDeadline(ctx, &pb.ModifyAckDeadlineRequest{
-		Subscription: st.subscription, AckIds: ids, AckDeadlineSeconds: int32(deadline / time.Second),
-	})
+	request := &pb.PullRequest{Subscription: st.subscription, MaxMessages: int32(most), ReturnImmediately: true} //nolint:staticcheck
+	response, err := st.subscriber.GServer.Pull(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	received := make([]*pb.ReceivedMessage, len(response.ReceivedMessages))
+	for index, message := range response.ReceivedMessages {
+		// pstest goes on changing its own.
+		received[index] = proto.Clone(message).(*pb.ReceivedMessage)
+	}
+	return received, nil
+}
+
+func (st *stream) modify(ctx context.Context, ids []string, deadline time.Duration) {
+	st.subscriber.modify(ctx, st.subscription, ids, int32(deadline/time.Second))
 }
 
 // How many more messages may be sent; forgets what is acknowledged, released or expired.

@@ -87,7 +87,7 @@ export class Bank {
       await ensureGroup(bound.adapter, systemEnvironment, groupName(app.name, stage!.name), deposits.name)
       this.#taps.set(lines.name, await QueueTap.open(this.#context, lines.name, lines.partitions ?? 4))
     }
-    const reports = await producerReports(bound, systemEnvironment, 100)
+    const reports = await producerReports({ environment: systemEnvironment }, bound, 100)
     const producer = new Producer<string, Deposit>(bound, systemEnvironment, {}, reports)
     await producer.open()
     return this.#context.keep(producer)

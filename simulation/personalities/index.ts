@@ -1,0 +1,12 @@
+import { logLeases, logOrdered, lossyLog, transactionLog } from './log.ts'
+import type { Personality } from './personality.ts'
+import { queueUnordered } from './queue.ts'
+
+/** Name -> a new broker of that kind. */
+export const personalities: Readonly<Record<string, () => Personality>> = {
+  'log-ordered': logOrdered,
+  'log-leases': logLeases,
+  'queue-unordered': queueUnordered,
+  'txn-log': transactionLog,
+  'lossy-log': lossyLog
+}

@@ -1,0 +1,7 @@
+import { commitPlants } from './commits.ts'
+import type { Plant } from './plant.ts'
+import { receiverPlants } from './receivers.ts'
+import { watermarkPlants } from './watermarks.ts'
+
+export type { Plant } from './plant.ts'
+export const plants: readonly Plant[] = [...commitPlants, ...receiverPlants, ...watermarkPlants]

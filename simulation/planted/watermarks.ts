@@ -1,0 +1,71 @@
+import { VitalsPublisher } from '../../src/pipeline/vitals-publisher.ts'
+import { TopicMembership } from '../../src/watermark/membership.ts'
+import { PartitionTracker } from '../../src/watermark/partition-tracker.ts'
+import { ProducerProgress } from '../../src/watermark/producer-progress.ts'
+import type { Plant } from './plant.ts'
+
+/** Changes a method of a class until it is changed back. */
+function replace<Class extends object, Name extends keyof Class>(
+  prototype: Class,
+  name: Name,
+  make: (original: Class[Name]) => Class[Name]
+): () => void {
+  const original = prototype[name]
+  prototype[name] = make(original)
+  return () => void (prototype[name] = original)
+}
+
+export const watermarkPlants: readonly Plant[] = [
+  {
+    name: 'W1',
+    what: 'the largest promise seen counts, whatever is missing before it',
+    personality: 'queue-unordered',
+    patch: () =>
+      replace(
+        ProducerProgress.prototype,
+        'promise',
+        () =>
+          function (this: ProducerProgress, _: number, watermark: number): boolean {
+            if (watermark <= this.watermark) return false
+            this.watermark = watermark
+            return true
+          }
+      )
+  },
+  {
+    name: 'W2',
+    what: 'a producer is not known before its first record',
+    personality: 'log-ordered',
+    patch: () => {
+      const undo = [
+        replace(
+          TopicMembership.prototype,
+          'report',
+          original =>
+            function (this: TopicMembership, vitals, topic, now): void {
+              const output = vitals.outputs.get(topic)
+              if (output && output.last.size > 0) original.call(this, vitals, topic, now)
+            }
+        ),
+        replace(PartitionTracker.prototype, 'isStranger', () => () => false)
+      ]
+      return () => {
+        for (const each of undo) each()
+      }
+    }
+  },
+  {
+    name: 'W3',
+    what: 'a producer does not wait until its announcement is there',
+    personality: 'log-ordered',
+    patch: world =>
+      replace(
+        VitalsPublisher.prototype,
+        'announce',
+        original =>
+          async function (this: VitalsPublisher, reports): Promise<void> {
+            world.scheduler.after(3_000, () => void original.call(this, reports).catch(() => {}))
+          }
+      )
+  }
+]

@@ -1,0 +1,23 @@
+import type { Random } from './core/random.ts'
+import type { Evidence } from './oracle/evidence.ts'
+import type { Problems } from './oracle/problems.ts'
+import type { Personality } from './personalities/personality.ts'
+import type { FaultKind } from './world/faults.ts'
+import type { Service } from './world/service.ts'
+import type { World } from './world/world.ts'
+
+/** What runs, for how long it is disturbed, and how it is judged. */
+export interface Scenario {
+  readonly services: readonly Service[]
+  /** Faults fall in this time, ms; then all of them end. */
+  readonly duration: number
+  readonly weights: Partial<Record<FaultKind, number>>
+  /** What an operator has done before anything starts. */
+  prepare?(world: World): Promise<void>
+  /** What happens once the faults are over, where that is more than waiting for the end of all services. */
+  afterwards?(world: World): void
+  check(evidence: Evidence, world: World): void
+}
+
+/** @param random of the scenario: the same whatever happens in the run */
+export type Suite = (random: Random, personality: Personality, session: number, problems: Problems) => Scenario

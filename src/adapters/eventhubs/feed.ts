@@ -1,0 +1,216 @@
+import type { Environment, Timer } from '../../core/environment.ts'
+import { StreamError } from '../../core/errors.ts'
+import { type RawRecord, sizeOf } from '../../core/record.ts'
+import type { ConsumerClient, EventPosition, IncomingEvent, Subscription } from './client.ts'
+import { toRecord } from './records.ts'
+
+export interface FeedOptions {
+  readonly client: ConsumerClient
+  readonly environment: Environment
+  /** Without a sign of life for so many ms the client is given up. */
+  readonly patience: number
+  readonly partition: number
+  readonly ownerLevel: number | undefined
+  readonly maxBytes: number
+  /** New records, in order. */
+  arrived(records: readonly RawRecord[], bytes: number): void
+  /** May it go on? Asked after each delivery; when not, `resume` says so. */
+  hasRoom(): boolean
+  /** There are events missing before this one: resolves when that is right. */
+  skipped(after: number, next: number): Promise<void>
+  failed(error: unknown): void
+}
+
+/** Events that are asked for before anything is known of their size, and the most at once. */
+const firstWindow = 32
+const largestWindow = 2_000
+/** The client notices a lost connection only between two waits, seconds. */
+const clientWait = 1
+/** To close a link the client waits a minute for a server that is gone, ms. */
+const closeTime = 2_000
+
+/**
+ * What a subscription of the vendor client pushes. It is kept to about `maxBytes` in two ways, because the client counts
+ * events and not bytes:
+ * - it begins with a small window, and with a larger one once the size of events is known;
+ * - the client grants the server anew with each wait, whatever is still outstanding, so that after a quiet time the server
+ *   may send without end. When there is no room and that much may come, the subscription is given up, and begun again
+ *   behind the last record when there is room.
+ */
+export class Feed {
+  readonly #options: FeedOptions
+  #subscription: Subscription | undefined
+  #closing: Promise<void> | undefined
+  /** Sequence number of the last event that arrived, or where to begin. */
+  #arrived: number
+  #start: EventPosition
+  #window = firstWindow
+  /** Events that the server may still send, at most. */
+  #outstanding = 0
+  #bytes = 0
+  #count = 0
+  #resume: (() => void) | undefined
+  #aliveAt = 0
+  #watch: Timer | undefined
+  #closed = false
+
+  /** @param arrived sequence number of the last event that was read, -1 when none: then `start` says where to begin */
+  constructor(options: FeedOptions, arrived: number, start: EventPosition) {
+    this.#options = options
+    this.#arrived = arrived
+    this.#start = start
+  }
+
+  get isOpen(): boolean {
+    return this.#subscription !== undefined
+  }
+
+  /** Sequence number of the last event that has arrived. */
+  get arrived(): number {
+    return this.#arrived
+  }
+
+  /** Begins, or begins again behind the last event. Never rejects. */
+  async open(): Promise<void> {
+    await this.#closing
+    if (this.#closed || this.#subscription) return
+    try {
+      this.#subscribe()
+    } catch (error) {
+      this.#options.failed(error)
+    }
+  }
+
+  #subscribe(): void {
+    const { client, partition, ownerLevel } = this.#options
+    const window = (this.#window = this.#windowFor())
+    this.#outstanding = window
+    let mine: Subscription | undefined
+    const isMine = (): boolean => mine === undefined || this.#subscription === mine
+    mine = client.subscribe(
+      String(partition),
+      {
+        processEvents: async events => {
+          this.#aliveAt = this.#options.environment.monotonic()
+          if (isMine()) await this.#take(events)
+        },
+        processError: async error => {
+          if (!isMine()) return
+          this.#giveUp()
+          this.#options.failed(error)
+        }
+      },
+      {
+        startPosition: this.#arrived >= 0 ? { sequenceNumber: this.#arrived } : this.#start,
+        maxBatchSize: window,
+        prefetchCount: window,
+        maxWaitTimeInSeconds: clientWait,
+        skipParsingBodyAsJson: true,
+        ...(ownerLevel !== undefined && { ownerLevel })
+      }
+    )
+    this.#subscription = mine
+    this.#aliveAt = this.#options.environment.monotonic()
+    this.#watchOver(mine)
+  }
+
+  /** The client calls at least once in a second; it has been seen not to, after connections were lost. */
+  #watchOver(subscription: Subscription): void {
+    const { environment, patience, failed } = this.#options
+    this.#watch = environment.timer(
+      patience / 4,
+      () => {
+        if (this.#subscription !== subscription) return
+        const silent = environment.monotonic() - this.#aliveAt
+        if (this.#resume || silent < patience) return this.#watchOver(subscription)
+        this.#giveUp()
+        failed(
+          new StreamError('timeout', `the client gave no sign of life for ${Math.round(silent)} ms`, {
+            adapter: 'eventhubs',
+            retryable: true
+          })
+        )
+      },
+      true
+    )
+  }
+
+  /** There is room again. */
+  resume(): void {
+    const resume = this.#resume
+    this.#resume = undefined
+    this.#aliveAt = this.#options.environment.monotonic()
+    if (resume) resume()
+    else if (!this.#subscription) void this.open()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#giveUp()
+    await this.#closing
+  }
+
+  async #take(events: readonly IncomingEvent[]): Promise<void> {
+    const mine = this.#subscription
+    if (events.length > 0) {
+      const records: RawRecord[] = []
+      let bytes = 0
+      for (const event of events) {
+        const sequence = event.sequenceNumber
+        // A connection that was lost and made again may repeat a little.
+        if (sequence <= this.#arrived) continue
+        if (this.#arrived >= 0 && sequence > this.#arrived + 1) {
+          await this.#options.skipped(this.#arrived, sequence)
+          if (this.#subscription !== mine) return
+        }
+        this.#arrived = sequence
+        const record = toRecord(event)
+        bytes += sizeOf(record)
+        records.push(record)
+      }
+      this.#bytes += bytes
+      this.#count += records.length
+      if (records.length > 0) this.#options.arrived(records, bytes)
+      if (this.#shouldWiden(events.length)) {
+        this.#giveUp()
+        if (this.#options.hasRoom()) void this.open()
+        return
+      }
+    }
+    if (!this.#options.hasRoom()) {
+      if ((this.#outstanding - events.length) * this.#mean() > this.#options.maxBytes) return this.#giveUp()
+      await new Promise<void>(resolve => (this.#resume = resolve))
+    }
+    this.#outstanding += this.#window - events.length
+  }
+
+  /** A backlog, and a window that is much too small for it. */
+  #shouldWiden(events: number): boolean {
+    return events === this.#window && this.#window < largestWindow && this.#windowFor() >= 4 * this.#window
+  }
+
+  #windowFor(): number {
+    if (this.#count === 0) return this.#window
+    return Math.max(8, Math.min(largestWindow, Math.floor(this.#options.maxBytes / this.#mean())))
+  }
+
+  #mean(): number {
+    return this.#count === 0 ? 1_024 : this.#bytes / this.#count
+  }
+
+  /** Without waiting: the client stops by itself. */
+  #giveUp(): void {
+    const subscription = this.#subscription
+    this.#subscription = undefined
+    this.#resume?.()
+    this.#resume = undefined
+    this.#watch?.cancel()
+    if (!subscription) return
+    const { environment } = this.#options
+    let timer: Timer | undefined
+    const late = new Promise<void>(resolve => (timer = environment.timer(closeTime, resolve, true)))
+    const closed = subscription.close().catch(() => {})
+    const before = this.#closing
+    this.#closing = Promise.all([before, Promise.race([closed, late])]).then(() => timer?.cancel())
+  }
+}

@@ -1,0 +1,34 @@
+import type { SchemaRegistry } from '../core/registry.ts'
+import type { KeyedDefinition, StateRow } from '../state/index.ts'
+import type { ProcessorStage, Stage } from './definitions.ts'
+
+/**
+ * Binds the codecs of keyed state to the registry, as those of topics are: the schema of the state `total` is that of the
+ * values of a topic named `<pipeline>.<stage>.total`.
+ */
+export async function bindState(
+  stage: ProcessorStage,
+  pipeline: string,
+  registry: SchemaRegistry | undefined
+): Promise<ProcessorStage> {
+  const state: Record<string, KeyedDefinition> = {}
+  for (const [name, definition] of Object.entries(stage.state)) {
+    const { codec } = definition
+    const topic = `${pipeline}.${stage.name}.${name}`
+    state[name] = codec.bind
+      ? { ...definition, codec: await codec.bind({ topic, part: 'value', registry }) }
+      : definition
+  }
+  return { ...stage, state }
+}
+
+/** Fetches what the codecs of the state need for the rows, before the rows are decoded; most need nothing. */
+export async function prepareRows(stage: Stage, rows: Iterable<StateRow>): Promise<Iterable<StateRow>> {
+  const codecs = stage.kind === 'processor' ? Object.entries(stage.state) : []
+  const preparing = codecs.filter(([, { codec }]) => codec.prepare)
+  if (preparing.length === 0) return rows
+  const all = [...rows] // they can be read once
+  for (const [name, { codec }] of preparing)
+    await codec.prepare!(all.flatMap(({ slot, value }) => (slot === name && value ? [value] : [])))
+  return all
+}

@@ -1,0 +1,34 @@
+import { TaskState, type StateDefinitions, type StateRow } from './keyed.ts'
+import { markSlot, RecordMarks } from './marks.ts'
+import { TimerQueue, timerSlot } from './timers.ts'
+
+/** Everything of a task that is committed as rows: its state, its timers, and the marks of what is processed. */
+export class TaskRows {
+  readonly state: TaskState
+  readonly timers: TimerQueue = new TimerQueue()
+  readonly marks: RecordMarks = new RecordMarks()
+
+  constructor(definitions: StateDefinitions) {
+    this.state = new TaskState(definitions)
+  }
+
+  /** @param now monotonic ms */
+  load(rows: Iterable<StateRow>, now: number): void {
+    for (const row of rows) {
+      if (row.slot === timerSlot) this.timers.load(row)
+      else if (row.slot === markSlot) this.marks.load(row, now)
+      else this.state.load(row)
+    }
+  }
+
+  /** What the next commit has to write. */
+  changes(now: number): StateRow[] {
+    return [...this.state.changes(), ...this.timers.changes(), ...this.marks.changes(now)]
+  }
+
+  committed(): void {
+    this.state.committed()
+    this.timers.committed()
+    this.marks.committed()
+  }
+}
