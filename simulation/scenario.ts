@@ -11,6 +11,14 @@ export interface Scenario {
   readonly services: readonly Service[]
   /** Faults fall in this time, ms; then all of them end. */
   readonly duration: number
+  /** Topics that may take nothing for a while. */
+  readonly topics: readonly string[]
+  /** Longest that a request is under way, ms. Default: a minute. */
+  readonly longest?: number
+  /** A service whose machines are spared by all faults. */
+  readonly steady?: Service | undefined
+  /** A service of which one machine is always there. */
+  readonly constant?: Service | undefined
   readonly weights: Partial<Record<FaultKind, number>>
   /** What an operator has done before anything starts. */
   prepare?(world: World): Promise<void>

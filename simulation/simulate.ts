@@ -51,7 +51,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
   const { services, duration } = scenario
   const quiet = random.chance(0.1) || without === 'all'
   const faults = planFaults(random.fork('faults'), quiet ? 0 : 1 + random.below(12), duration, scenario.weights)
-  const weather = (): Weather => (quiet ? fine : weatherOf(random))
+  const weather = (): Weather => (quiet ? fine : weatherOf(random, scenario.longest ?? 60_000))
   const broker = weather()
   const calls = new CallLog(options.recordCalls === true, options.crash)
   const world = new World({
@@ -70,9 +70,9 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
   const stopTelling = told ? tellDiagnostics(world.story) : undefined
   for (const service of services)
     for (let index = 0; index < service.machines; index++)
-      scheduler.after(random.skewed(0, calm), () => world.start(service))
+      scheduler.after((service.after ?? 0) + random.skewed(0, calm), () => world.start(service))
   faults.forEach((fault, index) => {
-    if (without !== 'all' && !without.has(index)) scheduler.after(fault.at, () => inject(world, services, fault))
+    if (without !== 'all' && !without.has(index)) scheduler.after(fault.at, () => inject(world, scenario, fault))
   })
   scheduler.after(duration + calm, () => {
     world.heal()
@@ -112,7 +112,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
   }
 }
 
-function weatherOf(random: Random): Weather {
+function weatherOf(random: Random, longest: number): Weather {
   return {
     latency: random.pick([
       [0.1, 2],
@@ -121,6 +121,7 @@ function weatherOf(random: Random): Weather {
     ] as const),
     loss: random.pick([0, 0, 0.01, 0.05]),
     copies: random.pick([0, 0, 0.02, 0.2]),
-    stragglers: random.pick([0, 0, 0.01])
+    stragglers: random.pick([0, 0, 0.01]),
+    longest
   }
 }

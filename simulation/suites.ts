@@ -8,7 +8,12 @@ import type { Problems } from './oracle/problems.ts'
 import type { Personality } from './personalities/personality.ts'
 import { writeScript, type Script } from './shop/script.ts'
 import { shop, type ShopParts } from './shop/shop.ts'
-import { pipelineService } from './world/service.ts'
+import { Evidence } from './oracle/evidence.ts'
+import { checkLiveness, checkSensors } from './sensors/oracle.ts'
+import { gauge, runSensor, type SensorParts } from './sensors/sensors.ts'
+import { pipelineService, type Service } from './world/service.ts'
+
+const shopTopics: readonly string[] = ['orders', 'steps', 'totals', 'panes']
 
 function settingsOf(random: Random, session: number): RunOptions {
   return {
@@ -42,16 +47,17 @@ function oneService(
   return {
     services: [pipelineService('shop', machines, settings, machine => shop('shop', machine, parts))],
     duration: script.duration * random.between(0.3, 1.5) + 200,
+    topics: shopTopics,
     weights: {},
     check: evidence => {
       checkShop(evidence, { ...parts, ordered: personality.ordered, loses: personality.loses })
-      checkOutputs(evidence, ['orders', 'steps', 'totals', 'panes'])
+      checkOutputs(evidence, shopTopics)
     }
   }
 }
 
 /** Two services, one behind the other, which are down for minutes: watermarks go from one to the other over the broker. */
-const twoServices: Suite = (random, personality, session, problems): Scenario => {
+export const twoServices: Suite = (random, personality, session, problems): Scenario => {
   const script = writeScript(random.fork('script'))
   let open = true
   const parts: ShopParts = { script, rows: new Map(), seen: new Observations(problems), random, isOpen: () => open }
@@ -62,6 +68,7 @@ const twoServices: Suite = (random, personality, session, problems): Scenario =>
       pipelineService('back', 1 + random.below(2), settings, machine => shop('back', machine, parts))
     ],
     duration: script.duration * random.between(0.3, 1.5) + random.pick([200, 100_000]),
+    topics: shopTopics,
     weights: { 'a service is down': 5, 'a topic takes nothing': 5 },
     async prepare(world) {
       // A queue keeps nothing for readers that it does not know, and of vitals nothing at all: somebody must be there to tell.
@@ -72,9 +79,75 @@ const twoServices: Suite = (random, personality, session, problems): Scenario =>
     afterwards: world => void world.scheduler.after(10_000, () => (open = false)),
     check: evidence => {
       checkShop(evidence, { ...parts, ordered: personality.ordered, loses: personality.loses })
-      checkOutputs(evidence, ['orders', 'steps', 'totals', 'panes'])
+      checkOutputs(evidence, shopTopics)
     }
   }
 }
 
-export const suites: Readonly<Record<string, Suite>> = { 'exactly-once': exactlyOnce, watermark: twoServices }
+/** Plain producers that come and go, in front of a pipeline: who counts, who is waited for, how near the present it stays. */
+export const producers: Suite = (random, personality, session, problems): Scenario => {
+  let now: () => number = () => 0
+  let calm = false
+  const parts: SensorParts = {
+    partitions: 1 + random.below(4),
+    lateness: random.pick([0, 50, 1_000]),
+    random,
+    seen: new Observations(problems),
+    confirmed: new Set(),
+    time: () => now(),
+    isCalm: () => calm
+  }
+  const sensors: Service = {
+    name: 'sensor',
+    groups: [],
+    machines: 1 + random.below(3),
+    most: 4,
+    // On a queue who is asked has one second to answer: then the others are taken for all.
+    after: personality.ordered ? 0 : 8_000,
+    run: (machine, host, stop) => runSensor(machine, host, stop, parts)
+  }
+  const settings = settingsOf(random, session)
+  const pipeline = pipelineService('gauge', 1 + random.below(2), settings, machine => gauge(machine, parts))
+  return {
+    services: [pipeline, sensors],
+    duration: random.pick([2_000, 20_000, 60_000]),
+    topics: ['readings', 'echoes', 'panes'],
+    // The one place where silence decides is that of a plain producer: who is slower than that is late, by right.
+    longest: 5_000,
+    // A queue forgets: who has left before anybody came is not known, and who does not answer at once neither.
+    steady: personality.ordered ? undefined : sensors,
+    constant: personality.ordered ? undefined : pipeline,
+    weights: { 'a machine joins': 6, 'a service is down': personality.ordered ? 1 : 0, 'a topic takes nothing': 3 },
+    async prepare(world) {
+      now = () => world.scheduler.now
+      const admin = world.adapter('operator').admin()
+      await admin.createTopic({ topic: 'readings', partitions: parts.partitions })
+      await admin.ensureGroup?.('gauge.gauge', 'readings')
+    },
+    afterwards(world) {
+      calm = true
+      const { scheduler } = world
+      // A plain producer that has died is waited for until it has been silent for 30 s.
+      scheduler.after(60_000, () => {
+        const evidence = new Evidence(world.broker, world.journal.commits, problems)
+        checkLiveness(
+          evidence,
+          { gauge: parts.partitions, board: 2, wall: parts.partitions },
+          12_000 + parts.lateness,
+          scheduler.now
+        )
+        world.end(sensors)
+      })
+      scheduler.after(75_000, () => world.end(pipeline))
+    },
+    check(evidence) {
+      checkSensors(evidence, parts, personality.loses)
+      checkOutputs(evidence, ['echoes', 'panes'])
+    }
+  }
+}
+
+export const suites: Readonly<Record<string, Suite>> = {
+  'exactly-once': exactlyOnce,
+  watermark: (random, ...rest) => (random.chance(0.5) ? twoServices : producers)(random, ...rest)
+}

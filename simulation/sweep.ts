@@ -8,6 +8,8 @@ export interface Swept {
   /** Calls of the run: places where a machine was made to die. */
   readonly calls: number
   readonly runs: number
+  readonly events: number
+  readonly time: number
   readonly failures: readonly {
     readonly crash: CrashPoint
     readonly call: string
@@ -15,8 +17,11 @@ export interface Swept {
   }[]
 }
 
-/** Runs a small pipeline without faults, then again for every call of it: a machine dies there, before and after, singly. */
-export async function sweep(personality: string, seed: number, every = 1): Promise<Swept> {
+/**
+ * Runs a small pipeline without faults, then again for every call of it: a machine dies there, before and after, singly.
+ * Of several parts, every so manieth call.
+ */
+export async function sweep(personality: string, seed: number, part = 0, parts = 1): Promise<Swept> {
   const make = (): SimulationOptions => ({
     seed,
     suite: smallShop,
@@ -28,14 +33,18 @@ export async function sweep(personality: string, seed: number, every = 1): Promi
   const names = whole.calls.names!
   const failures: Swept['failures'][number][] = []
   let runs = 0
-  for (let call = 0; call < names.length; call += every)
+  let events = 0
+  let time = 0
+  for (let call = part; call < names.length; call += parts)
     for (const when of isInside(names[call]!) ? (['before'] as const) : (['before', 'after'] as const)) {
       const crash = { call, when }
+      const simulated = await simulate({ ...make(), crash })
       runs++
-      const { problems } = await simulate({ ...make(), crash })
-      if (problems.length > 0) failures.push({ crash, call: names[call]!, problems })
+      events += simulated.events
+      time += simulated.time
+      if (simulated.problems.length > 0) failures.push({ crash, call: names[call]!, problems: simulated.problems })
     }
-  return { calls: names.length, runs, failures }
+  return { calls: names.length, runs, events, time, failures }
 }
 
 /** A timer or a turn of the event loop has no effect outside: before and after it are one. */

@@ -21,11 +21,12 @@ export interface Weather {
   /** Of a request or its answer, to be lost; of a request, to arrive twice. */
   readonly loss: number
   readonly copies: number
-  /** Of a request, to take up to a minute. */
+  /** Of a request, to take much longer, and how long at most. */
   readonly stragglers: number
+  readonly longest: number
 }
 
-export const fine: Weather = { latency: [0.2, 5], loss: 0, copies: 0, stragglers: 0 }
+export const fine: Weather = { latency: [0.2, 5], loss: 0, copies: 0, stragglers: 0, longest: 0 }
 
 /** Between the machines and what they use: late, lost and repeated requests, and partitions. */
 export class Network {
@@ -45,7 +46,7 @@ export class Network {
 
   fate(machine: Machine, target: Target, operation: string): Fate {
     const random = this.#random
-    const { latency, loss, copies, stragglers } = this.#healed ? fine : this.#weather[target]
+    const { latency, loss, copies, stragglers, longest } = this.#healed ? fine : this.#weather[target]
     const [low, high] = latency
     const slow = this.#slow.get(target)
     const extra = slow && slow.until > this.#scheduler.now ? random.between(0, slow.most) : 0
@@ -56,11 +57,11 @@ export class Network {
     const roll = random.next() * (operation === 'receive' ? 20 : 1)
     if (this.isCut(machine, target)) return { request, response, timeout, lost: 'request', copy: undefined }
     return {
-      request: random.chance(stragglers) ? random.skewed(0, 60_000) : request,
+      request: random.chance(stragglers) ? random.skewed(0, longest) : request,
       response,
       timeout: Math.max(timeout, request + response),
       lost: roll < loss ? 'request' : roll < 2 * loss ? 'response' : undefined,
-      copy: isRepeatable(operation) && random.chance(copies) ? random.skewed(0, 30_000) : undefined
+      copy: isRepeatable(operation) && random.chance(copies) ? random.skewed(0, longest / 2) : undefined
     }
   }
 

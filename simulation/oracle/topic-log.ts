@@ -21,7 +21,7 @@ export function written(broker: MemoryBroker, topic: string): Read[] {
 }
 
 export const identity = ({ partition, stamp }: Read): string =>
-  `${Buffer.from(stamp!.producer, 'latin1').toString('hex').slice(0, 8)}/${partition}/${stamp!.sequence}`
+  `${Buffer.from(stamp!.producer, 'latin1').toString('hex')}/${partition}/${stamp!.sequence}`
 
 export const sameBytes = (left: Uint8Array | null | undefined, right: Uint8Array | null | undefined): boolean =>
   left && right ? Buffer.compare(left, right) === 0 : (left ?? null) === (right ?? null)

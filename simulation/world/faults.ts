@@ -1,5 +1,5 @@
 import type { Random } from '../core/random.ts'
-import type { Service } from './service.ts'
+import type { Scenario } from '../scenario.ts'
 import type { World } from './world.ts'
 
 /** What goes wrong, decided before the run begins: a run is its seed, and any fault of it can be left out. */
@@ -52,7 +52,11 @@ const longestPause = 3
 const longestOutage = 120_000
 const longestClosed = 60_000
 
-export function inject(world: World, services: readonly Service[], { kind, who, much }: Fault): void {
+export function inject(
+  world: World,
+  { services, topics, steady, constant }: Scenario,
+  { kind, who, much }: Fault
+): void {
   const { scheduler, broker, network, session } = world
   const machines = [...world.running.keys()]
   const machine = machines[Math.floor(who * machines.length)]
@@ -61,6 +65,9 @@ export function inject(world: World, services: readonly Service[], { kind, who, 
   if (!machine) return
   const { name } = machine
   const { service } = world.running.get(machine)!
+  const leaves = kind === 'a machine dies' || kind === 'a machine is told to stop'
+  if (service === steady && (leaves || /stops|cut off/.test(kind))) return
+  if (service === constant && leaves && world.machinesOf(service) === 1) return
   const silence = (): void => {
     broker.faults.stopHeartbeats(name)
     scheduler.after(pause, () => broker.faults.resumeHeartbeats(name))
@@ -94,7 +101,6 @@ export function inject(world: World, services: readonly Service[], { kind, who, 
       machine.skew += Math.round((much - 0.5) * 600_000)
       return
     case 'a topic takes nothing': {
-      const topics = world.broker.topicNames()
       const topic = topics[Math.floor(who * topics.length)]!
       world.story.tell(() => `${topic} takes nothing for ${(much * longestClosed).toFixed()} ms`)
       return world.closed.close(topic, much * longestClosed)

@@ -9,6 +9,8 @@ export interface Service {
   /** Machines at the start, and at most. */
   readonly machines: number
   readonly most: number
+  /** The first one starts after so many ms. Default 0. */
+  readonly after?: number
   /** Resolves when it has come to its end by itself, or has drained after `stop`. */
   run(machine: Machine, host: RunHost, stop: AbortSignal): Promise<void>
 }

@@ -127,6 +127,12 @@ export class World implements Surroundings {
     this.running.get(machine)?.stop.abort()
   }
 
+  /** All machines of a service are told to drain, and none is started any more. */
+  end(service: Service): void {
+    this.complete.add(service)
+    for (const [machine, running] of this.running) if (running.service === service) this.stop(machine)
+  }
+
   heal(): void {
     this.story.tell(() => 'all faults end')
     this.healedAt = this.scheduler.now

@@ -1,14 +1,5 @@
 import type { ProtocolEffect, ProtocolEvent, ProtocolState } from '../../src/exactly-once/protocol.ts'
-import {
-  canonical,
-  nobody,
-  stillWaits,
-  withWorker,
-  type Append,
-  type Rules,
-  type Worker,
-  type World
-} from './protocol-world.ts'
+import { canonical, nobody, stillWaits, withWorker, type Append, type Rules, type Worker, type World } from './world.ts'
 
 /** Feeds an event to the production reducer and carries its effects out. */
 function feed(rules: Rules, world: World, index: number, event: ProtocolEvent): World {

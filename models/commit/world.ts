@@ -1,7 +1,7 @@
 /**
  * The world around the commit protocol as an explicit-state model: an abstract commit store, two workers that run the
  * production reducer, a network that delays, loses and hides answers, a relay that anyone may do, and a reader with the
- * production dedupe. Everything is a plain value: a successor (`protocol-steps.ts`) is a new world.
+ * production dedupe. Everything is a plain value: a successor (`steps.ts`) is a new world.
  */
 import {
   idle,

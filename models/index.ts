@@ -1,0 +1,17 @@
+import { commitModels } from './commit/index.ts'
+import { leaseModels } from './leases/index.ts'
+import type { Model } from './model.ts'
+import { outboxModels } from './outbox/index.ts'
+import { transactionModels } from './transactions.ts'
+import { watermarkModels } from './watermark/index.ts'
+
+export { check, type Checked, type Model } from './model.ts'
+
+/** All models. What runs in them is the product: its reducers, its trackers, its dedupe. */
+export const models: readonly Model[] = [
+  ...commitModels,
+  ...transactionModels,
+  ...outboxModels,
+  ...leaseModels,
+  ...watermarkModels
+]

@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import type { Problem } from './oracle/problems.ts'
+
+/** What a thread runs: some seeds of a suite on a personality, or one planted bug until it is found, or a sweep. */
+export type Job =
+  | { readonly kind: 'seeds'; readonly suite: string; readonly personality: string; readonly seeds: readonly number[] }
+  | { readonly kind: 'plant'; readonly plant: string; readonly seeds: readonly number[] }
+  | {
+      readonly kind: 'sweep'
+      readonly personality: string
+      readonly seed: number
+      readonly part: number
+      readonly parts: number
+    }
+
+export interface Failure {
+  readonly seed: number
+  readonly problems: readonly Problem[]
+  /** Of a sweep: where it died. */
+  readonly at?: string
+}
+
+export interface Outcome {
+  readonly job: Job
+  readonly runs: number
+  readonly events: number
+  /** Virtual ms. */
+  readonly time: number
+  readonly failures: readonly Failure[]
+}
+
+/** Runs jobs on as many threads as there are processors, or as told; gives the outcomes as they come. */
+export async function runJobs(
+  jobs: readonly Job[],
+  threads: number | undefined,
+  done: (outcome: Outcome) => void
+): Promise<void> {
+  const waiting = [...jobs]
+  const count = Math.min(threads ?? availableParallelism(), jobs.length)
+  await Promise.all(Array.from({ length: count }, () => oneThread(waiting, done)))
+}
+
+function oneThread(waiting: Job[], done: (outcome: Outcome) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('thread.ts', import.meta.url))
+    const next = (): void => {
+      const job = waiting.shift()
+      if (job) worker.postMessage(job)
+      else void worker.terminate().then(() => resolve())
+    }
+    worker.on('message', (outcome: Outcome) => {
+      done(outcome)
+      next()
+    })
+    worker.on('error', reject)
+    next()
+  })
+}
