@@ -24,6 +24,8 @@ interface Shared {
   notBefore: number
 }
 
+const maxPrepared = 200
+
 /** Connections to one server, opened as they are needed, and again after a failure: with growing pauses, for all callers together. */
 export class Connections {
   readonly location: string
@@ -75,8 +77,8 @@ export class Connections {
   }
 
   async #run<Row>(client: PostgresClient, text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
-    const named = this.#options.prepare && values.length > 0 ? { name: this.#nameOf(text) } : {}
-    return (await client.query({ text, values, ...named })).rows
+    const name = this.#options.prepare && values.length > 0 ? this.#nameOf(text) : undefined
+    return (await client.query({ text, values, ...(name !== undefined && { name }) })).rows
   }
 
   async #connect(lane: Lane): Promise<PostgresClient> {
@@ -127,9 +129,10 @@ export class Connections {
   }
 
   /** Names live as long as the session: the same text must get the same one from whoever shares it. */
-  #nameOf(text: string): string {
+  #nameOf(text: string): string | undefined {
     let name = this.#names.get(text)
-    if (name === undefined)
+    // Rows of ever different columns would fill the memory of the server.
+    if (name === undefined && this.#names.size < maxPrepared)
       this.#names.set(text, (name = `tidemark_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`))
     return name
   }

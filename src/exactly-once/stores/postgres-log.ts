@@ -30,12 +30,12 @@ export class PostgresTaskLog implements TaskLog {
   readonly epoch: number
   readonly last: LastCommit | undefined
   readonly unsent: readonly UnsentOutputs[]
-  readonly state: readonly StateRow[]
   /** Set by a sink that writes its rows in the same transaction; they belong to every append until it sets others. */
   staged: StagedRows | undefined
   readonly #connections: Connections
   readonly #tables: Tables
   readonly #task: string
+  #state: readonly StateRow[]
   /** Token of the last append whose outcome was unclear. */
   #unclear: string | undefined
 
@@ -50,7 +50,7 @@ export class PostgresTaskLog implements TaskLog {
     this.epoch = Number(row.epoch)
     this.last = lastOf(row)
     this.unsent = unsent
-    this.state = state
+    this.#state = state
     this.#connections = connections
     this.#tables = tables
     this.#task = task
@@ -77,6 +77,13 @@ export class PostgresTaskLog implements TaskLog {
       const outputs = unsent.map(each => ({ commit: Number(each.number), outputs: decodeOutbox(each.outputs) }))
       return new PostgresTaskLog(connections, tables, task, row!, outputs, state)
     })
+  }
+
+  /** Handed over: it may be large, and who read it holds it by now. */
+  get state(): readonly StateRow[] {
+    const state = this.#state
+    this.#state = []
+    return state
   }
 
   async append(commit: Commit): Promise<AppendOutcome> {

@@ -1,8 +1,5 @@
-import { mkdirSync, statfsSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { asStreamError, messageOf, StreamError } from '../../core/errors.ts'
-import { networkFileSystem } from '../../core/network-file-system.ts'
+import { messageOf, StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
@@ -19,13 +16,8 @@ import type {
   TaskName,
   UnsentOutputs
 } from '../store.ts'
-import { prepare, tables, version, type Statements } from './sqlite-schema.ts'
-
-/**
- * How long a call may wait for the lock of another process, ms: it blocks this one meanwhile, heartbeats included. An
- * append that is given up is unclear, and settled by reading back.
- */
-const lockTimeout = 2_500
+import { openSqlite } from './sqlite-open.ts'
+import { prepare, type Statements } from './sqlite-schema.ts'
 
 /** Called inside the transaction of a commit: rows of a sink that shares the database. */
 export type WithCommit = (database: DatabaseSync) => void
@@ -53,28 +45,8 @@ export class SqliteStore implements ClientStore {
    *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell).
    */
   static async open(path: string): Promise<SqliteStore> {
-    const file = path === ':memory:' ? path : resolve(path)
-    try {
-      const { DatabaseSync } = await import('node:sqlite')
-      if (file !== ':memory:') {
-        mkdirSync(dirname(file), { recursive: true })
-        refuseNetwork(dirname(file))
-      }
-      const database = new DatabaseSync(file, { timeout: 10_000 })
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
-      database.exec(`BEGIN IMMEDIATE; ${tables} COMMIT;`)
-      const found = (database.prepare('SELECT version FROM tidemark_version').get() as { version: number }).version
-      if (found > version)
-        throw new StreamError(
-          'corrupt',
-          `it was written by a newer release (version ${found}, this one reads ${version})`
-        )
-      database.exec(`PRAGMA busy_timeout = ${lockTimeout}`)
-      return new SqliteStore(file, database)
-    } catch (error) {
-      const damaged = /not a database|malformed/.test(messageOf(error))
-      throw asStreamError(error, damaged ? 'corrupt' : 'bad-config', `the commit store at '${file}' cannot be opened`)
-    }
+    const [file, database] = await openSqlite(path)
+    return new SqliteStore(file, database)
   }
 
   async acquire(task: TaskName): Promise<TaskLog> {
@@ -270,16 +242,6 @@ export type { SqliteTaskLog }
 
 function lastOf(row: HeadRow): LastCommit | undefined {
   return row.head === null ? undefined : { number: row.number, token: row.token, head: row.head }
-}
-
-/** Throws `bad-config`. For the writer of rows beside the commits, too: it opens the same file. */
-function refuseNetwork(folder: string): void {
-  const name = networkFileSystem(statfsSync(folder).type, process.platform)
-  if (name === undefined) return
-  throw new StreamError(
-    'bad-config',
-    `${folder} is on a network file system (${name}), where the locks of SQLite do not hold: use a local disk, which the processes of one host may share, or a store for several hosts`
-  )
 }
 
 function isBusy(error: unknown): boolean {
