@@ -93,7 +93,8 @@ export class Firing {
     entries: TaggedEntry[]
   ): StoredWindow {
     // A window whose end the watermark has passed gives its result in a moment.
-    const due = !window.closed && window.fresh > 0 && window.start < time && window.end > watermark
+    const due =
+      this.#options.every > 0 && !window.closed && window.fresh > 0 && window.start < time && window.end > watermark
     return due ? this.#fire(window, key, 'early', entries) : window
   }
 
@@ -110,8 +111,9 @@ export class Firing {
       if (window.closed) return undefined
       kept = { ...this.#fire(window, key, 'on-time', entries), closed: true }
       if (allowedLateness === 0) return undefined
-    } else if (!sessions) return window
-    // A session that has grown is due later than its timer; to set a timer that is set costs little.
+    } else if (!sessions && !window.closed) return window
+    // A session that has grown is due later than its timer, and so is a window whose lateness has been redefined. To set a
+    // timer that is set costs little.
     timers.at(this.deadline(kept))
     return kept
   }

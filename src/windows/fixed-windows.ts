@@ -38,10 +38,11 @@ export class FixedWindows {
     const entries: TaggedEntry[] = []
     let at = 0
     for (; start <= last; start += every) {
-      while (at < windows.length && windows[at]!.start < start) at++
+      const end = start + size
+      // One of the same start and another end is of an earlier definition: it ends as it began.
+      while (at < windows.length && (windows[at]!.start - start || windows[at]!.end - end) < 0) at++
       let found = windows[at]
-      if (found?.start !== start) {
-        const end = start + size
+      if (found?.start !== start || found.end !== end) {
         const accumulator = this.#accumulation.init()
         found = { start, end, accumulator, closed: end <= watermark, fresh: 0, reported: noReports }
         windows.splice(at, 0, found)

@@ -34,8 +34,8 @@ export interface IntervalJoinOptions<
   readonly after: number
   readonly type?: Type
   /**
-   * The entries of a pair. Their event time is that of the later of the two; without a partner, the moment at which none could come any more:
-   * `before` and `allowedLateness` after the left record. Unless they say another.
+   * The entries of a pair. Their event time is that of the later of the two; without a partner, the moment at which none
+   * could come any more: `before` and `allowedLateness` after the left record. Unless they say another.
    */
   join(
     left: Joined<KeyOf<Left>, PayloadOf<Left>>,

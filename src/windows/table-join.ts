@@ -26,8 +26,8 @@ export interface TableJoinOptions<
   readonly name: string
   readonly from: From & Keyed<From>
   /**
-   * Its newest value per key is the table; a tombstone (`null`, with a codec that is `optional`) takes the key out. Has keys of
-   * the same kind as `from`, and as many partitions.
+   * Its newest value per key is the table; a tombstone (`null`, with a codec that is `optional`) takes the key out. Has
+   * keys of the same kind as `from`, and as many partitions.
    */
   readonly table: Table & SameKey<From, Table>
   readonly to: To
@@ -42,12 +42,12 @@ export interface TableJoinOptions<
 }
 
 /**
- * A processor that looks up each record in a table: the newest value per key of another topic, as far as this task has read
- * it. What is newest is decided by the order of the table topic, as in a compacted topic, not by event time. Rows are state; there
- * are as many as keys in the table.
+ * A processor that looks up each record in a table: the newest value per key of another topic, as far as this task has
+ * read it. What is newest is decided by the order of the table topic, as in a compacted topic, not by event time. Rows are
+ * state; there are as many as keys in the table.
  *
- * The two topics are read in order of event time as far as both have records waiting, and a record is never held back until its row
- * comes: which of two records comes first when they are near each other in time is a matter of arrival.
+ * The two topics are read in order of event time as far as both have records waiting, and a record is never held back
+ * until its row comes: which of two records comes first when they are near each other in time is a matter of arrival.
  *
  * Errors: `bad-config` for topics that cannot be.
  *

@@ -18,6 +18,7 @@ const examples: Readonly<Record<string, Example>> = {
   'produce-and-consume': { brokers: ['memory', 'file'] },
   'swap-the-backend': { brokers: ['memory', 'file', 'kafka'] },
   'test-without-a-broker': { brokers: ['memory'] },
+  windows: { brokers: ['memory', 'file'], sorted: true },
   flights: { args: ['--limit', '2000', '--rate', '500', '--seed', '7'], brokers: ['file', 'kafka'] }
 }
 

@@ -198,6 +198,24 @@ describe('fixed windows', () => {
     )
   })
 
+  it('may be defined anew: windows that are open end as they began, and nothing stays behind', () => {
+    const old = { window: tumbling(100), allowedLateness: 10, early: { every: 30 } }
+    const task = new Task(collect(old))
+    const send = (time: number, value: number): Step => ({ do: 'send', key: 'a', time, value })
+    task.run([send(10, 1), { do: 'advance', to: 40 }, send(130, 2), { do: 'advance', to: 105 }])
+    // Of the window that has ended, late records are taken for longer now; early results are no more.
+    task.become(collect({ window: tumbling(50), allowedLateness: 200, early: undefined }))
+    const outputs = task.run([{ do: 'advance', to: 121 }, send(130, 3), send(40, 4), end])
+    expect(outputs.map(({ value: { timing, start, end, records } }) => [timing, start, end, records])).toEqual([
+      ['early', 0, 100, [1]],
+      ['on-time', 0, 100, [1]],
+      ['late', 0, 50, [4]],
+      ['on-time', 100, 150, [3]],
+      ['on-time', 100, 200, [2]]
+    ])
+    expect(task.rows).toBe(0)
+  })
+
   it('keep one row of state and one timer per key and window, not per record', () => {
     const task = new Task(collect({ window: tumbling(100), allowedLateness: 50, early: undefined }))
     const steps = Array.from({ length: 500 }, (_, index): Step => ({

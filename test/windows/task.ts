@@ -92,7 +92,7 @@ interface Committed {
 }
 
 export class Task {
-  readonly #stage: ProcessorStage
+  #stage: ProcessorStage
   #committed: Committed = { rows: new Map(), sequences: {}, watermark: -Infinity, outputs: [], expired: 0, steps: 0 }
   #life: Life
   /** Most rows of state and timers that were ever there at once. */
@@ -105,6 +105,7 @@ export class Task {
 
   /** Takes the steps, commits, and gives what was written. What a crash has undone is done again. */
   run(steps: readonly Step[]): readonly Output[] {
+    this.#committed = { ...this.#committed, steps: 0 }
     const crashed = new Set<number>()
     for (let at = 0; at < steps.length; at++) {
       const step = steps[at]!
@@ -118,6 +119,12 @@ export class Task {
     }
     this.#commit(steps.length)
     return this.#committed.outputs
+  }
+
+  /** A new release of the stage goes on from what is committed. */
+  become(stage: ProcessorStage): void {
+    this.#stage = stage
+    this.#life = new Life(stage, this.#committed)
   }
 
   /** Rows of state and of timers, as a store has them. */
