@@ -124,6 +124,10 @@ export function unknownStream(stream: string, cause?: unknown): StreamError {
   )
 }
 
+export function noSuchPartition(stream: string, partition: number, count: number): StreamError {
+  return kinesisError('unknown-topic', `stream '${stream}' has ${count} partitions, there is no ${partition}`)
+}
+
 /** A stream that carries no partition count and is in no option either. */
 export function noPartitionCount(stream: string): StreamError {
   return kinesisError(

@@ -74,6 +74,8 @@ export function readKinesisOptions(given: KinesisOptions): ReadKinesisOptions {
   if (region !== undefined && !/^[a-z0-9-]+$/.test(region)) throw bad(`option 'region' is none: '${region}'`)
   if (endpoint !== undefined && !/^https?:\/\/[^\s/?#@]+\/?$/.test(endpoint))
     throw bad("option 'endpoint' is not like http://127.0.0.1:4568")
+  if (options.credentials !== undefined && !['object', 'function'].includes(typeof options.credentials))
+    throw bad("option 'credentials' must be keys or a provider of them, given in code")
   if (fanOut !== undefined && !/^[\w.-]{1,128}$/.test(fanOut)) throw bad(`option 'fanOut' is no name: '${fanOut}'`)
   for (const name of ['requestTimeout', 'pollInterval', 'aggregateBytes'] as const)
     assertWhole(`option '${name}'`, options[name])

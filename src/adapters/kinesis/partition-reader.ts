@@ -4,7 +4,7 @@ import { Signal } from '../../core/signal.ts'
 import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '../../spec/log-reader.ts'
 import { Branch, type BranchListener } from './branch.ts'
 import type { FeedStart } from './cursor.ts'
-import { closedError, kinesisError, unknownStream } from './errors.ts'
+import { closedError, kinesisError, noSuchPartition } from './errors.ts'
 import type { Feeds, Subscription } from './feeds.ts'
 import { type Frontier, frontierOf, positionOf } from './positions.ts'
 import type { ShardRecord } from './shard-batch.ts'
@@ -64,8 +64,10 @@ export class KinesisPartitionReader implements PartitionReader, BranchListener {
     const { topic, partition, from } = this.#options
     const { streams } = this.#context
     this.#partitions = await streams.partitions(topic)
-    if (partition >= this.#partitions)
-      throw unknownStream(`${topic}', partition '${partition}' of ${this.#partitions} in '${topic}`)
+    if (partition >= this.#partitions) {
+      streams.forget(topic)
+      throw noSuchPartition(topic, partition, this.#partitions)
+    }
     if (from === 'latest') return this.#openLatest()
     if (typeof from === 'object' && 'time' in from) this.#time = from.time
     if (typeof from === 'object' && 'after' in from) this.#frontier = this.#frontierOf(from.after)

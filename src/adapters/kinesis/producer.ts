@@ -1,7 +1,7 @@
 import { abortedError } from '../../core/environment.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import type { ProducerDriver, SendResult } from '../../spec/producer.ts'
-import { closedError } from './errors.ts'
+import { closedError, noSuchPartition } from './errors.ts'
 import { centreOf } from './hash-keys.ts'
 import type { ReadKinesisOptions } from './options.ts'
 import { pack } from './records.ts'
@@ -74,6 +74,12 @@ export class KinesisProducer implements ProducerDriver {
     const count = await this.#streams.partitions(stream)
     const parts: PartitionBatch[] = []
     for (const [partition, indexes] of partitions) {
+      if (partition >= count) {
+        const error = noSuchPartition(stream, partition, count)
+        for (const index of indexes) results[index] = { ok: false, error }
+        this.#streams.forget(stream)
+        continue
+      }
       const hashKey = String(centreOf(partition, count))
       const { packed, refused } = pack(batch, indexes, hashKey, this.#aggregateBytes)
       if (refused) for (const index of indexes.slice(refused.at)) results[index] = { ok: false, error: refused.error }

@@ -216,8 +216,9 @@ export class ShardFeed {
   #takePushed({ records, behind, from, begun }: Push): boolean {
     if (!this.#pushed || !this.#cursors.includes(this.#pushed)) this.#pushed = this.#furthest()
     const cursor = this.#pushed
-    // One that left off before the place of the subscription would miss what is between.
-    if (!cursor || !(cursor === begun || (from && cursor.isFrom(from)))) {
+    // One that left off before the place of the subscription would miss what is between. That it began there says nothing once
+    // the subscription has moved on with another one.
+    if (!cursor || !(from ? cursor.isFrom(from) : cursor === begun)) {
       this.#pushed = undefined
       return false
     }

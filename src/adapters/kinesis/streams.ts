@@ -6,6 +6,15 @@ import { type Shard, shardOf } from './shards.ts'
 /** The tag that holds the partition count of a topic: written once, when the stream is made. */
 export const partitionsTag = 'tidemark:partitions'
 
+/** A stream may be made anew with another partition count: asked again after this, ms. */
+const lifetime = 60_000
+
+interface KnownCount {
+  readonly count: Promise<number | undefined>
+  /** Monotonic ms. */
+  asked: number
+}
+
 export interface StreamSummary {
   readonly arn: string
   /** `ACTIVE`, `CREATING`, `UPDATING`, `DELETING`. */
@@ -16,7 +25,7 @@ export interface StreamSummary {
 export class Streams {
   readonly connection: Connection
   readonly #given: Readonly<Record<string, number>>
-  readonly #counts = new Map<string, Promise<number | undefined>>()
+  readonly #counts = new Map<string, KnownCount>()
   readonly #listing = new Map<string, Promise<readonly Shard[]>>()
 
   /** @param given partition counts of streams without a tag */
@@ -40,16 +49,18 @@ export class Streams {
 
   /** The partition count by tag or by option, `undefined` for a stream without. Rejects with `unknown-topic`. */
   count(stream: string): Promise<number | undefined> {
+    const { environment } = this.connection
     const known = this.#counts.get(stream)
-    if (known) return known
-    const asking = this.#askCount(stream)
-    this.#counts.set(stream, asking)
-    const forget = (): void => {
-      if (this.#counts.get(stream) === asking) this.#counts.delete(stream)
+    if (known) {
+      if (environment.monotonic() - known.asked > lifetime) void this.#renew(stream, known)
+      return known.count
     }
-    // A count never changes, but one may yet be set.
-    asking.then(count => count === undefined && forget(), forget)
-    return asking
+    const asking: KnownCount = { count: this.#askCount(stream), asked: environment.monotonic() }
+    this.#counts.set(stream, asking)
+    const forget = (): void => this.#forget(stream, asking)
+    // A stream without may yet get one.
+    asking.count.then(count => count === undefined && forget(), forget)
+    return asking.count
   }
 
   /** Rejects with `bad-config` for a stream without a partition count. */
@@ -71,6 +82,20 @@ export class Streams {
   /** It may be another stream of this name by now. */
   forget(stream: string): void {
     this.#counts.delete(stream)
+  }
+
+  /** What is known is good meanwhile, and for as long as there is no answer. */
+  async #renew(stream: string, known: KnownCount): Promise<void> {
+    known.asked = this.connection.environment.monotonic()
+    try {
+      if ((await this.#askCount(stream)) !== (await known.count)) this.#forget(stream, known)
+    } catch {
+      // A stream that is gone was forgotten on the way; anything else may pass.
+    }
+  }
+
+  #forget(stream: string, known: KnownCount): void {
+    if (this.#counts.get(stream) === known) this.#counts.delete(stream)
   }
 
   async #askCount(stream: string): Promise<number | undefined> {

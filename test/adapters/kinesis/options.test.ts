@@ -58,6 +58,7 @@ describe('options of Kinesis', () => {
     expect(refused({ fanOut: 'a b' })).toContain("'fanOut'")
     expect(refused({ partitions: { clicks: 0 } })).toContain("'partitions.clicks'")
     expect(refused({ partitions: 8 })).toContain("'partitions'")
+    expect(refused({ credentials: 'hunter2' })).not.toContain('hunter2')
   })
 
   it('show where the adapter is connected to, without secrets', async () => {

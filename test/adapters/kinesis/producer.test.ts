@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { bytes, connect, text, topic } from '../../../src/index.ts'
 import { encodeStamp } from '../../../src/core/stamp.ts'
 import type { AnyAdapter } from '../../../src/spec/index.ts'
-import { createTopic, numbers, readAll, record, send, texts } from '../../support/records.ts'
+import { createTopic, numbers, readAll, record, send, texts, unique } from '../../support/records.ts'
 import { ask, injectFaults, merge, notRun, open, running, serviceError, split, throttled } from './server.ts'
 
 const megabyte = 1024 * 1024
@@ -205,6 +206,13 @@ describe.runIf(running)('writing', () => {
     })
   })
 
+  it('to a partition that is not there is refused', async () => {
+    adapter = await open()
+    const topic = await createTopic(adapter, 2)
+    const results = await (await adapter.producer()).send([record(topic, 1, 'x'), record(topic, 2, 'x')])
+    expect(codes(adapter, results)).toEqual(['ok', 'unknown-topic'])
+  })
+
   it('with coarse ordering puts each partition into a request once, and keeps the limits of requests', async () => {
     // Answered here: the local server takes seconds for one such request.
     let sequence = 1_000_000
@@ -246,6 +254,31 @@ describe.runIf(running)('writing', () => {
     sequence = '899'
     const [late] = await producer.send([record(topic, 0, 'second')])
     expect(late!.ok || adapter.classify(late!.error)).toEqual({ code: 'internal', retryable: false })
+  })
+
+  it('takes so few bytes that a shard takes twenty times as many small records as without aggregates', async () => {
+    const puts = await watched()
+    const small = topic(unique('small'), {
+      key: text,
+      value: bytes,
+      partitions: 1,
+      eventTime: (value: Uint8Array) => 1_700_000_000_000 + Buffer.from(value).readUInt32BE()
+    })
+    const client = await connect({ brokers: { default: adapter }, store: 'memory:', variables: {} })
+    await client.admin.create(small)
+    const producer = await client.producer(small)
+    const count = 20_000
+    await producer.sendAll(
+      Array.from({ length: count }, (_, index) => ({
+        key: `key-${String(index % 1_000).padStart(8, '0')}`,
+        value: Buffer.concat([Buffer.from([0, 0, index >> 8, index % 256]), Buffer.alloc(16, index)])
+      }))
+    )
+    await client.close()
+    const sent = puts.filter(({ input }) => input.StreamName === small.name)
+    const size = sent.reduce((sum, { input }) => sum + input.Data.length + input.PartitionKey.length, 0)
+    // Of what a shard takes in a second, 1 MiB and 1,000 records, this is the share.
+    expect(Math.max(size / megabyte, sent.length / 1_000)).toBeLessThan(count / 20_000)
   })
 
   it('is given up by its signal in the middle of a request', async () => {
