@@ -20,6 +20,12 @@ const streamsPerConnection = 80
 /** Life of a streaming pull, ms; the service ends it after half an hour at the latest. */
 const streamLife = 1_800_000
 
+interface PullingConnection {
+  readonly api: SubscriberApi
+  readonly stub: Promise<SubscriberStub>
+  streams: number
+}
+
 /** The generated clients of one adapter: each method is one request, never retried here. */
 export class Connection {
   readonly project: string
@@ -31,7 +37,7 @@ export class Connection {
   readonly #ownsNative: boolean
   #publisher: Promise<PublisherApi> | undefined
   #subscriber: Promise<SubscriberApi> | undefined
-  readonly #pulling: { readonly api: SubscriberApi; readonly stub: SubscriberStub; streams: number }[] = []
+  #pulling: PullingConnection[] = []
 
   private constructor(
     module: PubsubModule,
@@ -97,14 +103,18 @@ export class Connection {
     if (!place) {
       // Connections with equal options are shared in the process: these are not, else their calls would queue.
       const api = new this.#module.v1.SubscriberClient({ ...this.#config, 'grpc.use_local_subchannel_pool': 1 })
-      place = { api, stub: (await api.initialize()) as SubscriberStub, streams: 0 }
-      this.#pulling.push(place)
+      this.#pulling.push((place = { api, stub: api.initialize() as Promise<SubscriberStub>, streams: 0 }))
     }
-    place.streams++
     const taken = place
+    // Before it is open: others ask for a place meanwhile.
+    taken.streams++
+    const stub = await taken.stub.catch((error: unknown) => {
+      this.#pulling = this.#pulling.filter(other => other !== taken)
+      throw error
+    })
     return {
       // A point in time of the wall clock, as gRPC wants it.
-      stream: place.stub.streamingPull({ deadline: this.environment.now() + streamLife }),
+      stream: stub.streamingPull({ deadline: this.environment.now() + streamLife }),
       ended: () => void taken.streams--
     }
   }

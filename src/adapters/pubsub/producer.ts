@@ -10,6 +10,8 @@ import { toMessage } from './records.ts'
 
 /** Most messages of one request. */
 const mostMessages = 1000
+/** Requests for one topic that are under way at once. */
+const requestsAtOnce = 8
 
 export interface ProducerContext {
   readonly connection: Connection
@@ -24,7 +26,7 @@ interface Request {
   bytes: number
 }
 
-/** Publishes batches: the topics side by side, the requests of a topic one after the other. */
+/** Publishes batches: the topics side by side, and the requests of a topic, a few at a time. */
 export class PubsubProducer implements ProducerDriver {
   readonly #context: ProducerContext
   readonly #inFlight = new Set<Promise<unknown>>()
@@ -78,28 +80,46 @@ export class PubsubProducer implements ProducerDriver {
     results: SendResult[],
     signal: AbortSignal | undefined
   ): Promise<void> {
-    /** Partitions with a record that failed: nothing after it is written. */
-    const failed = new Map<number, unknown>()
-    for (const request of cut(batch, indexes, ordered, results)) {
-      const { indexes: taken, messages } = withoutFailed(request, batch, results, failed)
-      if (messages.length === 0) continue
-      try {
-        const { connection } = this.#context
-        const [{ messageIds }] = await connection.publisher(
-          api => api.publish,
-          { topic: topicPath(connection.project, topic), messages },
-          signal
-        )
-        for (const [place, index] of taken.entries()) results[index] = { ok: true, position: messageIds[place] }
-      } catch (error) {
-        // Nothing is known of the rest of an aborted call; a batch of its own tells.
-        for (const index of taken) {
-          results[index] = { ok: false, error }
-          failed.set(batch[index]!.partition, error)
+    const requests = cut(batch, indexes, ordered, results)
+    /** Partition -> the first request that failed, and why. */
+    const failed = new Map<number, { readonly request: number; readonly error: unknown }>()
+    let next = 0
+    const lane = async (): Promise<void> => {
+      while (next < requests.length) {
+        const number = next++
+        const { indexes: taken, messages } = withoutFailed(requests[number]!, batch, failed)
+        if (messages.length === 0) continue
+        try {
+          const ids = await this.#publish(topic, messages, signal)
+          for (const [place, index] of taken.entries()) results[index] = { ok: true, position: ids[place] }
+        } catch (error) {
+          for (const index of taken) {
+            const { partition } = batch[index]!
+            if ((failed.get(partition)?.request ?? Infinity) > number) failed.set(partition, { request: number, error })
+          }
         }
       }
     }
+    // One after the other only where there is an order to keep.
+    await Promise.all(Array.from({ length: ordered ? 1 : requestsAtOnce }, lane))
     if (signal?.aborted) throw abortedError(signal)
+    // What was under way behind a request that failed may be written: it has failed all the same, and comes again.
+    for (const [number, { indexes: taken }] of requests.entries())
+      for (const index of taken) {
+        const failure = failed.get(batch[index]!.partition)
+        if (failure && number >= failure.request) results[index] = { ok: false, error: failure.error }
+      }
+  }
+
+  async #publish(
+    topic: string,
+    messages: readonly OutgoingMessage[],
+    signal: AbortSignal | undefined
+  ): Promise<readonly string[]> {
+    const { connection } = this.#context
+    const request = { topic: topicPath(connection.project, topic), messages }
+    const [{ messageIds }] = await connection.publisher(api => api.publish, request, signal)
+    return messageIds
   }
 }
 
@@ -134,21 +154,16 @@ function cut(
   return requests
 }
 
+/** What is left of a request when some of its partitions have failed. */
 function withoutFailed(
   request: Request,
   batch: readonly OutgoingRecord[],
-  results: SendResult[],
   failed: ReadonlyMap<number, unknown>
-): Request {
+): Pick<Request, 'indexes' | 'messages'> {
   if (failed.size === 0) return request
-  const kept: Request = { indexes: [], messages: [], bytes: 0 }
-  for (const [place, index] of request.indexes.entries()) {
-    const { partition } = batch[index]!
-    if (failed.has(partition)) results[index] = { ok: false, error: failed.get(partition) }
-    else {
-      kept.indexes.push(index)
-      kept.messages.push(request.messages[place]!)
-    }
+  const places = request.indexes.flatMap((index, place) => (failed.has(batch[index]!.partition) ? [] : [place]))
+  return {
+    indexes: places.map(place => request.indexes[place]!),
+    messages: places.map(place => request.messages[place]!)
   }
-  return kept
 }

@@ -7,6 +7,7 @@ import type { AnyAdapter } from '../../../src/spec/index.ts'
 import { fromUrl, pubsub } from '../../../src/adapters/pubsub/index.ts'
 import { systemEnvironment } from '../../../src/core/environment.ts'
 import { StreamError } from '../../../src/core/errors.ts'
+import { connect, text, topic as defineTopic } from '../../../src/index.ts'
 import {
   atEnd,
   createTopic,
@@ -112,6 +113,12 @@ describe.skipIf(!running)(`errors of Pub/Sub${notRun}`, () => {
     await foreignClient().createTopic(topic)
     const found = await adapter.admin().describeTopic(topic)
     expect(found).toEqual({ topic, partitions: undefined, advice: expect.stringContaining('tidemark-partitions=4') })
+    await using client = await connect({ brokers: { default: url }, store: 'memory:' })
+    const refused = await failure(client.producer(defineTopic(topic, { key: text, value: text })))
+    expect(refused).toMatchObject({
+      code: 'bad-config',
+      message: expect.stringContaining(`gcloud pubsub topics update ${topic} --update-labels=tidemark-partitions=4`)
+    })
   })
 
   test('what the service would refuse as too large', async () => {

@@ -1,8 +1,9 @@
 /** Handlers that are slow, workers that come and go: who has a record, and when. */
+import diagnostics from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'vitest'
 import { connect, json, pipeline, processor, sink, text, topic, type Client } from '../../../src/index.ts'
-import { atEnd, foreignClient, notRun, running, unique, until, url } from './server.ts'
+import { atEnd, foreignClient, notRun, opened, running, unique, until, url } from './server.ts'
 
 async function client(): Promise<Client> {
   const opened = await connect({ brokers: { default: `${url}&ackDeadline=10000` }, store: 'memory:' })
@@ -17,6 +18,12 @@ describe.skipIf(!running).concurrent(`workers on Pub/Sub${notRun}`, () => {
     async ({ expect }) => {
       const jobs = topic(unique('jobs'), { key: text, value: json<number>(), partitions: 1 })
       const calls: number[] = []
+      let repeats = 0
+      const count = (event: unknown): void => {
+        if ((event as { topic: string }).topic === jobs.name) repeats++
+      }
+      diagnostics.subscribe('tidemark:record-duplicate', count)
+      atEnd(() => diagnostics.unsubscribe('tidemark:record-duplicate', count))
       const app = pipeline(unique('slow'), [
         sink({
           name: 'work',
@@ -40,6 +47,7 @@ describe.skipIf(!running).concurrent(`workers on Pub/Sub${notRun}`, () => {
       stop.abort()
       await run
       expect(calls.toSorted((left, right) => left - right)).toEqual(Array.from({ length: 20 }, (_, value) => value))
+      expect(repeats, 'it did not even come again').toBe(0)
     }
   )
 
@@ -144,4 +152,54 @@ describe.skipIf(!running).concurrent(`workers on Pub/Sub${notRun}`, () => {
       expect(back.size, 'the rest, and nothing that was done').toBe(400 - written)
     }
   )
+
+  test('what others wrote, was committed and could not be acknowledged is known to the next life', async ({
+    expect
+  }) => {
+    const adapter = await opened()
+    // No acknowledgement arrives: everything comes again at once, for ever.
+    const subscribe = adapter.queueSubscription!.bind(adapter)
+    adapter.queueSubscription = async options => {
+      const subscription = await subscribe(options)
+      subscription.acknowledge = async ids => {
+        await subscription.release(ids)
+        return ids
+      }
+      return subscription
+    }
+    const orders = topic(unique('orders'), { key: text, value: json<number>(), partitions: 1 })
+    const once = new Map<number, number>()
+    const app = pipeline(unique('unacknowledged'), [
+      sink({
+        name: 'count',
+        from: orders,
+        write(records) {
+          for (const { value } of records) once.set(value, (once.get(value) ?? 0) + 1)
+        }
+      })
+    ])
+    const worker = await connect({ brokers: { default: adapter }, store: 'memory:' })
+    atEnd(() => worker.close())
+    await worker.admin.prepare(app)
+    const publisher = foreignClient().topic(orders.name, { messageOrdering: true })
+    const numbers = Array.from({ length: 100 }, (_, index) => index)
+    await Promise.all(
+      numbers.map(value => publisher.publishMessage({ orderingKey: `k${value % 5}`, data: Buffer.from(String(value)) }))
+    )
+    let repeats = 0
+    const count = (event: unknown): void => {
+      if ((event as { topic: string }).topic === orders.name) repeats++
+    }
+    diagnostics.subscribe('tidemark:record-duplicate', count)
+    atEnd(() => diagnostics.unsubscribe('tidemark:record-duplicate', count))
+    for (const life of [1, 2]) {
+      const stop = new AbortController()
+      const run = worker.run(app, { signal: stop.signal, vitalsInterval: 100 })
+      const before = repeats
+      await until(async () => once.size === 100 && repeats - before >= 150)
+      stop.abort()
+      await run
+      expect([...once.values()], `life ${life}`).toEqual(Array(100).fill(1))
+    }
+  })
 })

@@ -44,7 +44,9 @@ func main() {
 		grpc.MaxRecvMsgSize(32<<20),
 		grpc.MaxSendMsgSize(32<<20),
 		grpc.UnaryInterceptor(refuseUnary),
-		// As the service's front ends: a client that stands still is noticed, and its messages go to others in the end.
+		// As the service's front ends: more calls than that wait, and a streaming pull is a call that does not end.
+		grpc.MaxConcurrentStreams(100),
+		// A client that stands still is noticed, and its messages go to others in the end.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 4 * time.Second, Timeout: 2 * time.Second}),
 	)
 	news := newNews()
