@@ -37,7 +37,9 @@ const commands = {
   matrix: args => node('scripts/matrix.ts', ...args),
   guarantees: args => node('scripts/guarantees.ts', ...args),
   bench: args => node('bench/main.ts', ...args),
-  up: args => node('scripts/up.ts', ...args)
+  up: args => node('scripts/up.ts', ...args),
+  models: args => node('scripts/models.ts', ...args),
+  simulate: args => node('scripts/simulate.ts', ...args)
 }
 
 const [name = '', ...args] = process.argv.slice(2)
