@@ -173,4 +173,7 @@ process.on('message', (word: Word) => {
   else void commitLate(word.stoppedAt).catch(fail)
 })
 
+// Nobody is left to tell it anything.
+process.once('disconnect', () => process.exit())
+
 tell({ kind: 'ready' })
