@@ -41,7 +41,8 @@ export interface EncodedEntry {
  *
  * @param otherwise event time when neither the entry nor the topic says one
  * @param unkeyed partition of an entry without key and without a partition of its own
- * @param now of a producer whose promise rests on the times of its entries: one that is more than `maxFuture` ahead of it is a `bad-record`
+ * @param now of a producer whose promise rests on the times of its entries: what is more than `maxFuture` ahead of it is a
+ *   `bad-record`
  */
 export function encodeEntry(
   bound: BoundTopic,

@@ -10,9 +10,9 @@ export interface TopicOptions<Key, Value> {
   /** How far behind the newest event a record may still come, ms. Default 0: event times never go back. */
   readonly lateness?: number
   /**
-   * How far ahead of the clock here an event may be, ms, when a source or a producer of ours writes it: one that is farther is refused
-   * as `bad-record`, because it would make late what comes after it. Default 3,600,000: one hour. `Infinity` for what is planned
-   * ahead. Processors are not asked: what they promise does not rest on the times of their outputs.
+   * How far ahead of the clock here an event may be, ms, when a source or a producer of ours writes it: one that is
+   * farther is refused as `bad-record`, because it would make late what comes after it. Default 3,600,000: one hour.
+   * `Infinity` for what is planned ahead. Processors are not asked: what they promise does not rest on their outputs.
    */
   readonly maxFuture?: number
   /** When given, `run` creates a missing topic with so many; else a missing topic is an error that says how to create it. */

@@ -100,8 +100,8 @@ export interface ProcessContext<State extends StateDefinitions = StateDefinition
   /** The same for every attempt at this record, on every worker: give it to the outside effects of the handler. */
   readonly idempotencyKey: string
   /**
-   * The record at hand came too late to be of use: counts it as `expired` in the vitals, reports it on `tidemark:record-expired`. Late
-   * records are never dropped in silence.
+   * The record at hand came too late to be of use: counts it as `expired` in the vitals, reports it on
+   * `tidemark:record-expired`. Late records are never dropped in silence.
    */
   expire(): void
   /** Fires when the task must stop. */

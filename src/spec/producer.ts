@@ -11,7 +11,7 @@ export interface ProducerDriver {
    * only when nothing is known of any record; then any of them may have been written.
    *
    * Records of one partition are written in the order of the array, and when one fails, none after it in its partition is
-   * written. Batches may be sent concurrently; the front sends at most one at a time per partition, so that order survives
+   * written; where the backend keeps no order, they may be, and count as failed. Batches may be sent concurrently; the front sends at most one at a time per partition, so that order survives
    * a retry. Blocks as long as the backend takes (the front gives up by signal); never retries.
    */
   send(batch: readonly OutgoingRecord[], signal?: AbortSignal): Promise<readonly SendResult[]>

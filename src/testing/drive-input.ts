@@ -31,7 +31,9 @@ export function elapse(milliseconds: number): Elapse {
 }
 
 /**
- * The source that writes the input of one topic, of whatever time: the clock of a simulation is not that of the data. `onCrash` resolves when the worker was killed behind `entries` entries. */
+ * The source that writes the input of one topic, of whatever time: the clock of a simulation is not that of the data.
+ * `onCrash` resolves when the worker was killed behind `entries` entries.
+ */
 export function feedOf(
   name: string,
   topic: AnyTopic,

@@ -152,6 +152,36 @@ describe('a plain consumer', () => {
     await world.environment.run(Promise.all([one.close(), two.close()]))
   })
 
+  it('hands a partition over at once, with what it has done', async () => {
+    const world = new World()
+    const [one, two] = [await world.connect('a'), await world.connect('b')]
+    await fill(world, one, 60)
+    const stop = new AbortController()
+    const seen: Record<string, number[]> = { one: [], two: [] }
+    const consume = async (client: Client, name: string): Promise<void> => {
+      for await (const { value } of client.consumer(lines, { group: 'g', signal: stop.signal }))
+        seen[name]!.push(value.n)
+    }
+    const running = [consume(one, 'one')]
+    while (seen['one']!.length < 60) await world.environment.advance(10)
+    await fill(world, one, 20, 60)
+    while (seen['one']!.length < 80) await world.environment.advance(10)
+    // Half a second has not passed since: nothing but the hand-over commits the rest.
+    const joined = world.environment.monotonic()
+    running.push(consume(two, 'two'))
+    for (let from = 80; seen['two']!.length === 0; from += 10) {
+      await world.environment.advance(100)
+      await fill(world, one, 10, from)
+      expect(world.environment.monotonic() - joined).toBeLessThan(3_000)
+    }
+    await world.environment.advance(500)
+    stop.abort()
+    await world.environment.run(Promise.all(running))
+    const all = Object.values(seen).flat()
+    expect(new Set(all).size).toBe(all.length)
+    await world.environment.run(Promise.all([one.close(), two.close()]))
+  })
+
   it('parks poison and goes on, or throws it, as it is told', async () => {
     const world = new World()
     const client = await world.connect('a')

@@ -110,8 +110,10 @@ describe('a plain producer', () => {
     const world = new World()
     const client = await world.connect('writer')
     const producer = await world.environment.run(client.producer(trades))
+    world.broker.faults.delay({ operation: 'send', topic: 'trades', milliseconds: 60_000 })
     const sent = producer.send(trade(1))
     await world.environment.run(producer.close())
+    expect(world.written('trades')).toBe(1)
     await sent
     await expect(producer.send(trade(2))).rejects.toMatchObject({ code: 'closed' })
     await world.environment.run(producer.close())
@@ -153,8 +155,13 @@ describe('a plain producer', () => {
     const world = new World()
     const client = await world.connect('writer')
     const producer = await world.environment.run(client.producer(trades))
-    await world.environment.run(producer.sendAll([trade(1_000), trade(950), trade(800), trade(1_100)]))
-    expect((await world.records(trades)).map(({ late }) => late)).toEqual([false, false, true, false])
+    const times = [1_000, 950, 800, 850, 1_100, 1_050]
+    await world.environment.run(producer.sendAll(times.map(at => trade(at))))
+    expect((await world.records(trades)).map(({ late }) => late)).toEqual([false, false, true, true, false, false])
+    // The promise is told where it rose, and never goes back.
+    const [log] = world.broker.topic('trades').partitions.filter(partition => partition.end > 0)
+    const promised = log!.slice(0, Infinity, true).records.map(({ stamp }) => decodeStamp(stamp!).watermark)
+    expect(promised).toEqual([start + 900, undefined, undefined, undefined, start + 1_000, undefined])
     await world.environment.run(client.close())
   })
 
@@ -179,6 +186,34 @@ describe('a plain producer', () => {
     }
     expect(ended).toBe(false)
     expect(seen).toEqual([0, 500, 1_000, 1_500, 2_000, 2_500].map(at => [at, false]))
+    stop.abort()
+    await world.environment.run(running)
+    await world.environment.run(client.close())
+  })
+
+  it('that leaves says so: nobody waits for it', async () => {
+    const world = new World()
+    const client = await world.connect('writer')
+    const [leaves, stays] = [
+      await world.environment.run(client.producer(trades)),
+      await world.environment.run(client.producer(trades))
+    ]
+    const watermarks: number[] = []
+    const watch = processor({
+      name: 'watch',
+      from: trades,
+      process: () => {},
+      onWatermark: watermark => void watermarks.push(watermark - start)
+    })
+    const stop = new AbortController()
+    const running = world.worker().run(pipeline('watch', [watch]), { handleSignals: false, signal: stop.signal })
+    await world.environment.run(leaves.sendAll([trade(100)]))
+    await world.environment.run(leaves.close())
+    for (let at = 0; at < 4; at++) {
+      await world.environment.run(stays.sendAll([trade(5_000 + at)]))
+      await world.environment.advance(1_000)
+    }
+    expect(Math.max(...watermarks)).toBeGreaterThan(4_000)
     stop.abort()
     await world.environment.run(running)
     await world.environment.run(client.close())

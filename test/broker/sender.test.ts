@@ -29,6 +29,22 @@ async function opened(
   return { broker, adapter, environment }
 }
 
+/** Records of each request, as they come. */
+function requestsOf(adapter: MemoryAdapter): number[] {
+  const requests: number[] = []
+  const producer = adapter.producer
+  adapter.producer = async () => {
+    const driver = await producer()
+    const send = driver.send.bind(driver)
+    driver.send = (batch, signal) => {
+      requests.push(batch.length)
+      return send(batch, signal)
+    }
+    return driver
+  }
+  return requests
+}
+
 const written = (broker: MemoryBroker, partition = 0): string[] =>
   broker
     .log({ topic: 'out', partition })
@@ -41,21 +57,38 @@ const firsts = (values: readonly string[]): string[] => [...new Set(values)]
 describe('the sender', () => {
   it('makes one request of a burst, and keeps the order of each partition', async () => {
     const { broker, adapter, environment } = await opened()
-    let requests = 0
-    const producer = adapter.producer
-    adapter.producer = async () => {
-      const driver = await producer()
-      const send = driver.send.bind(driver)
-      driver.send = (batch, signal) => (requests++, send(batch, signal))
-      return driver
-    }
+    const requests = requestsOf(adapter)
     const sender = new Sender(adapter, environment)
     await environment.run(sender.send(counted(30).map(value => record(value, value % 3))))
-    expect(requests).toBe(1)
+    expect(requests).toEqual([30])
     for (const partition of [0, 1, 2])
       expect(written(broker, partition)).toEqual(counted(10).map(value => `${value * 3 + partition}`))
     expect(sender.bufferedBytes).toBe(0)
     await sender.close()
+  })
+
+  it('takes along what is sent in the microtasks that follow', async () => {
+    const { adapter, environment } = await opened()
+    const requests = requestsOf(adapter)
+    const sender = new Sender(adapter, environment)
+    const sent: Promise<void>[] = []
+    for (const value of counted(5)) {
+      sent.push(sender.send([record(value, value % 3)]))
+      await Promise.resolve()
+    }
+    await environment.run(Promise.all(sent))
+    expect(requests).toEqual([5])
+  })
+
+  it('keeps a request within its bytes, over all partitions', async () => {
+    const { broker, adapter, environment } = await opened()
+    const requests = requestsOf(adapter)
+    // A record here counts for 65 bytes.
+    const sender = new Sender(adapter, environment, false, 130)
+    await environment.run(sender.send(counted(9).map(value => record(value, value % 3))))
+    expect(Math.max(...requests)).toBe(2)
+    expect(requests.reduce((sum, size) => sum + size, 0)).toBe(9)
+    for (const partition of [0, 1, 2]) expect(written(broker, partition).length).toBe(3)
   })
 
   it.each(seeds(30))('seed %d: through failures of any kind, all is written, in order, and told once', async seed => {
@@ -188,8 +221,10 @@ describe('retry', () => {
     retrying.catch(() => {})
     await environment.advance(1_000)
     abort.abort()
+    const before = environment.monotonic()
     const error: unknown = await environment.run(retrying).catch((thrown: unknown) => thrown)
     expect(hasCode(error, 'aborted', 'connection')).toBe(true)
+    expect(environment.monotonic()).toBe(before)
   })
 
   it('says in which words a driver failed, and where', async () => {

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { missingJava, missingMaven, missingOpenssl } from '../../testcontainers/support/tools.ts'
+import { missingCommand, missingJava, missingMaven, missingOpenssl } from '../../testcontainers/support/tools.ts'
 
 let home: string
 
@@ -27,6 +27,9 @@ test('says which tool is missing', async () => {
   expect(await missingJava(17)).toBe('Java 17 or later is needed, but java was not found')
   expect(await missingMaven()).toBe('Maven is needed for the download, but mvn was not found')
   expect(await missingOpenssl()).toBe('openssl is needed for certificates, but it was not found')
+  expect(await missingCommand('tar', 'to unpack it')).toBe('tar is needed to unpack it, but it was not found')
+  await install('tar', 'exit 0')
+  expect(await missingCommand('tar', 'to unpack it')).toBe(undefined)
 })
 
 test.skipIf(process.platform === 'win32')('wants Java to be new enough', async () => {

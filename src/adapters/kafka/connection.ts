@@ -27,6 +27,11 @@ export class Connection {
     this.#environment = environment
   }
 
+  /** The wall clock, ms. */
+  now(): number {
+    return this.#environment.now()
+  }
+
   /** Opens a socket when there is none. */
   async connect(): Promise<void> {
     this.#refuseClosed()

@@ -48,8 +48,15 @@ export interface WriteOutcome {
 
 /** Kafka's default `max.message.bytes` is 1 MiB and 12 bytes, which count the whole batch. */
 const batchBytes = 1_048_576
+/** A broker refuses times that are more than an hour ahead of its clock (`message.timestamp.after.max.ms`, Kafka 4). */
+const farthestAhead = 59 * 60_000
 /** Far below the broker's `socket.request.max.bytes` of 100 MiB. */
 const requestBytes = 16_777_216
+
+// The stamp has the event time, so the broker's need not: results that come early, and what is planned, are written too.
+function atMost(record: OutgoingRecord, latest: number): OutgoingRecord {
+  return record.stamp && record.timestamp > latest ? { ...record, timestamp: latest } : record
+}
 
 interface Pending {
   readonly topic: string
@@ -190,6 +197,7 @@ class Round {
   /** As many of the next records as fit, at least one; none when the next one can never be written. */
   #slice(pending: Pending, limit: number): OutgoingRecord[] {
     const records: OutgoingRecord[] = []
+    const latest = this.#options.connection.now() + farthestAhead
     let bytes = 61
     for (let at = pending.done; at < pending.places.length; at++) {
       const record = this.#records[pending.places[at]!]!
@@ -199,7 +207,7 @@ class Round {
         break
       }
       if (records.length > 0 && bytes + cost > limit) break
-      records.push(record)
+      records.push(atMost(record, latest))
       bytes += cost
     }
     return records
