@@ -9,6 +9,8 @@ export const bars: Readonly<Record<string, { readonly rate?: number; readonly ra
   'kafka exactly-once': { rate: 25_000, ratio: 0.8 },
   'pulsar produce': { ratio: 0.9 },
   'pulsar consume': { ratio: 0.9 },
+  'pubsub produce': { ratio: 0.9 },
+  'pubsub consume': { ratio: 0.9 },
   'eventhubs produce': { ratio: 0.9 },
   'eventhubs consume': { ratio: 0.9 },
   'kinesis produce': { ratio: 0.9 },

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { classify } from '../../../src/adapters/kinesis/errors.ts'
 import type { AnyAdapter, PartitionReader, StartAt } from '../../../src/spec/index.ts'
 import { createTopic, numbers, readAll, record, send, texts } from '../../support/records.ts'
 import { ask, injectFaults, notRun, open, running, serviceError, split, throttled } from './server.ts'
@@ -262,7 +263,14 @@ describe.runIf(running)('looking at shards', () => {
     await waiting.receive({ wait: 100 })
     await ask(adapter, 'DeleteStream', { StreamName: topic })
     const reading = (async () => {
-      for (;;) await waiting.receive({ wait: 500 })
+      for (;;) {
+        try {
+          await waiting.receive({ wait: 500 })
+        } catch (error) {
+          // While it is being deleted, Kinesis says that it is in use.
+          if (!classify(error).retryable) throw error
+        }
+      }
     })()
     await expect(reading).rejects.toMatchObject({ code: 'unknown-topic' })
   })
