@@ -1,5 +1,6 @@
 import type { OptionTable } from '../core/options.ts'
 import type { AnyAdapter } from '../spec/index.ts'
+import type { EventhubsOptions } from './eventhubs/index.ts'
 import type { FileOptions } from './file/index.ts'
 import type { KafkaOptions } from './kafka/index.ts'
 import type { KinesisOptions } from './kinesis/index.ts'
@@ -14,6 +15,7 @@ export interface AdapterOptions {
   readonly kafka: KafkaOptions
   readonly pulsar: PulsarOptions
   readonly pubsub: PubsubOptions
+  readonly eventhubs: EventhubsOptions
   readonly kinesis: KinesisOptions
 }
 
@@ -45,6 +47,10 @@ export const adapters: { readonly [Name in keyof AdapterOptions]: () => Promise<
   pubsub: async () => {
     const { pubsub, pubsubOptions, fromUrl } = await import('./pubsub/index.ts')
     return { options: pubsubOptions, fromUrl, create: pubsub }
+  },
+  eventhubs: async () => {
+    const { eventhubs, eventhubsOptions, fromUrl } = await import('./eventhubs/index.ts')
+    return { options: eventhubsOptions, fromUrl, create: eventhubs }
   },
   kinesis: async () => {
     const { kinesis, kinesisOptions, fromUrl } = await import('./kinesis/index.ts')

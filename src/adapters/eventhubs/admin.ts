@@ -34,7 +34,9 @@ export class EventhubsAdmin implements AdminDriver {
   createTopic({ topic, partitions, settings: given = {} }: CreateTopic): Promise<void> {
     return this.#run(async () => {
       const { hubs, consumerGroups, host } = this.#context
-      const management = this.#management(`create the hub '${topic}'`)
+      const management = this.#management(
+        `create the hub '${topic}' with ${partitions} partition${partitions === 1 ? '' : 's'}`
+      )
       const properties = { partitionCount: partitions, ...readSettings(topic, given) }
       if (await management.hub(topic))
         throw new StreamError('topic-exists', `there is a hub '${topic}' on ${host} already`, { adapter: 'eventhubs' })
@@ -125,6 +127,7 @@ export class EventhubsAdmin implements AdminDriver {
     const { environment, requestTimeout } = this.#context
     const started = environment.monotonic()
     for (let delay = 10; !(await done()); delay = Math.min(delay * 2, 1_000)) {
+      if (this.#closed) throw closedError()
       if (environment.monotonic() - started > requestTimeout)
         throw new StreamError('timeout', `${otherwise}, after ${requestTimeout} ms`, {
           adapter: 'eventhubs',

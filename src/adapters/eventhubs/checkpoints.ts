@@ -1,7 +1,8 @@
-import { StreamError } from '../../core/errors.ts'
+import { messageOf, StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
 import { loadPeer } from '../shared/load-peer.ts'
 import type { TokenCredential } from './client.ts'
+import { classify, type Classified } from './errors.ts'
 import { positionOf } from './positions.ts'
 
 /** Where consumers of Azure's own libraries have left their checkpoints: a container of Azure Blob Storage. */
@@ -57,9 +58,9 @@ export class Checkpoints {
     const { consumerGroup = '$Default' } = this.#options
     const prefix = `${this.#namespace}/${hub}/${consumerGroup}/checkpoint/`.toLowerCase()
     const positions = new Array<Position | undefined>(partitions).fill(undefined)
-    for await (const { name, metadata = {} } of client.listBlobsFlat({ prefix, includeMetadata: true })) {
-      const partition = Number(name.slice(prefix.length))
-      if (!(partition >= 0 && partition < partitions)) continue
+    for await (const { name, metadata = {} } of listed(client, prefix)) {
+      const id = name.slice(prefix.length)
+      if (!/^\d{1,9}$/.test(id) || Number(id) >= partitions) continue
       const fields = new Map(Object.entries(metadata).map(([field, value]) => [field.toLowerCase(), value]))
       const sequence = fields.get('sequencenumber') ?? ''
       // An offset alone is no position: it is an opaque text, and begins anew after a fail-over.
@@ -69,7 +70,7 @@ export class Checkpoints {
           `the checkpoint '${name}' has no sequence number: let its consumer write it again, or remove it to start without it`,
           { adapter: 'eventhubs' }
         )
-      if (Number(sequence) >= 0) positions[partition] = positionOf(Number(sequence))
+      if (Number(sequence) >= 0) positions[Number(id)] = positionOf(Number(sequence))
     }
     return positions
   }
@@ -91,4 +92,32 @@ export class Checkpoints {
       ? new ContainerClient(connectionString, container)
       : new ContainerClient(url, ...(credential ? [credential] : []))
   }
+}
+
+interface Blob {
+  readonly name: string
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+/** What goes wrong is said in our words: the storage account is another service than the hub. */
+async function* listed(client: ContainerClient, prefix: string): AsyncGenerator<Blob> {
+  try {
+    yield* client.listBlobsFlat({ prefix, includeMetadata: true })
+  } catch (error) {
+    const { code, retryable } = codeOf(error)
+    throw new StreamError(code, `the checkpoints '${prefix}' cannot be read: ${messageOf(error)}`, {
+      adapter: 'eventhubs',
+      retryable,
+      cause: error
+    })
+  }
+}
+
+/** Errors of `@azure/storage-blob` carry the status of the answer. */
+function codeOf(error: unknown): Classified {
+  const { statusCode: status } = (error ?? {}) as { statusCode?: unknown }
+  if (typeof status !== 'number') return classify(error)
+  if (status === 401 || status === 403) return { code: 'unauthorized', retryable: false }
+  if (status === 429 || status === 503) return { code: 'throttled', retryable: true }
+  return status >= 500 ? { code: 'connection', retryable: true } : { code: 'bad-config', retryable: false }
 }

@@ -14,11 +14,15 @@ export interface GroupChoice {
 
 const longestName = 50
 
-/** Letters, digits, `.`, `-` and `_`, at most 50: what Event Hubs takes as the name of a consumer group. */
+/**
+ * Letters, digits, `.`, `-` and `_`, at most 50, a letter or digit first and last: what Event Hubs takes as the name of a
+ * consumer group. Source: https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+ */
 export function consumerGroupName(group: string): string {
-  if (/^[\w.-]{1,50}$/.test(group)) return group
+  if (/^[a-z\d](?:[\w.-]{0,48}[a-z\d])?$/i.test(group)) return group
   const hash = (murmur2(Buffer.from(group)) >>> 0).toString(36)
-  return `${group.replace(/[^\w.-]/g, '_').slice(0, longestName - hash.length - 1)}-${hash}`
+  const readable = group.replace(/[^\w.-]/g, '_').replace(/^[^a-z\d]+/i, '')
+  return readable === '' ? hash : `${readable.slice(0, longestName - hash.length - 1)}-${hash}`
 }
 
 export interface ConsumerGroupsOptions {

@@ -48,7 +48,7 @@ const texts: readonly (readonly [pattern: RegExp, code: ErrorCode, retryable?: b
   [/sequence number .* is invalid/i, 'position-lost'],
   [/status-code: 404|messaging entity .* could not be found/i, 'unknown-topic'],
   [
-    /unauthori[sz]ed|ExpiredToken|InvalidSignature|InvalidIssuer|status-code: 401|CredentialUnavailable/i,
+    /unauthori[sz]ed|ExpiredToken|InvalidSignature|InvalidIssuer|status-code: 401|CredentialUnavailable|Authentication(Required)?Error|AADSTS\d/i,
     'unauthorized'
   ],
   // Of a connection that was lost while something was on its way.

@@ -21,21 +21,26 @@ export interface FeedOptions {
   failed(error: unknown): void
 }
 
-/** Events that are asked for before anything is known of their size, and the most at once. */
-const firstWindow = 32
+/** Bytes of an event before any has come, and how many are asked for at once: bounds. */
+const guessedSize = 1_024
+const smallestWindow = 8
 const largestWindow = 2_000
 /** The client notices a lost connection only between two waits, seconds. */
 const clientWait = 1
 /** To close a link the client waits a minute for a server that is gone, ms. */
 const closeTime = 2_000
 
+function withoutPlace(sequence: unknown): StreamError {
+  return new StreamError('corrupt', `an event came with the sequence number ${String(sequence)}`, {
+    adapter: 'eventhubs'
+  })
+}
+
 /**
- * What a subscription of the vendor client pushes. It is kept to about `maxBytes` in two ways, because the client counts
- * events and not bytes:
- * - it begins with a small window, and with a larger one once the size of events is known;
- * - the client grants the server anew with each wait, whatever is still outstanding, so that after a quiet time the server
- *   may send without end. When there is no room and that much may come, the subscription is given up, and begun again
- *   behind the last record when there is room.
+ * What a subscription of the vendor client pushes, kept to a few times `maxBytes`. The client counts events and not bytes, and
+ * with each wait it grants the server a whole window anew, whatever is still outstanding: after a quiet time the server may
+ * send without end. So what may come is counted here. When that is too much, because events are larger than was thought, or
+ * because there is no room, the subscription is given up, and begun again behind the last record.
  */
 export class Feed {
   readonly #options: FeedOptions
@@ -44,7 +49,7 @@ export class Feed {
   /** Sequence number of the last event that arrived, or where to begin. */
   #arrived: number
   #start: EventPosition
-  #window = firstWindow
+  #window = 0
   /** Events that the server may still send, at most. */
   #outstanding = 0
   #bytes = 0
@@ -157,6 +162,7 @@ export class Feed {
       let bytes = 0
       for (const event of events) {
         const sequence = event.sequenceNumber
+        if (!Number.isSafeInteger(sequence)) throw withoutPlace(sequence)
         // A connection that was lost and made again may repeat a little.
         if (sequence <= this.#arrived) continue
         if (this.#arrived >= 0 && sequence > this.#arrived + 1) {
@@ -171,31 +177,31 @@ export class Feed {
       this.#bytes += bytes
       this.#count += records.length
       if (records.length > 0) this.#options.arrived(records, bytes)
-      if (this.#shouldWiden(events.length)) {
-        this.#giveUp()
-        if (this.#options.hasRoom()) void this.open()
-        return
-      }
     }
-    if (!this.#options.hasRoom()) {
-      if ((this.#outstanding - events.length) * this.#mean() > this.#options.maxBytes) return this.#giveUp()
-      await new Promise<void>(resolve => (this.#resume = resolve))
+    const left = this.#outstanding - events.length
+    const hasRoom = this.#options.hasRoom()
+    const tooMuch = left * this.#mean() > 2 * this.#options.maxBytes
+    if ((tooMuch && (!hasRoom || this.#window > this.#windowFor())) || this.#shouldWiden(events.length)) {
+      this.#giveUp()
+      if (hasRoom) void this.open()
+      return
     }
-    this.#outstanding += this.#window - events.length
+    if (!hasRoom) await new Promise<void>(resolve => (this.#resume = resolve))
+    this.#outstanding = left + this.#window
   }
 
   /** A backlog, and a window that is much too small for it. */
   #shouldWiden(events: number): boolean {
-    return events === this.#window && this.#window < largestWindow && this.#windowFor() >= 4 * this.#window
+    return events === this.#window && this.#windowFor() >= 4 * this.#window
   }
 
   #windowFor(): number {
-    if (this.#count === 0) return this.#window
-    return Math.max(8, Math.min(largestWindow, Math.floor(this.#options.maxBytes / this.#mean())))
+    const events = Math.floor(this.#options.maxBytes / this.#mean())
+    return Math.max(smallestWindow, Math.min(largestWindow, events))
   }
 
   #mean(): number {
-    return this.#count === 0 ? 1_024 : this.#bytes / this.#count
+    return this.#count === 0 ? guessedSize : this.#bytes / this.#count
   }
 
   /** Without waiting: the client stops by itself. */

@@ -120,6 +120,13 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
 
   check(record: OutgoingRecord): void {
     const { maxMessageSize } = this.#options
+    // The vendor's decoder cannot carry it.
+    if (Object.hasOwn(record.headers, '__proto__'))
+      throw new StreamError(
+        'bad-record',
+        `the header '__proto__' of a record for hub '${record.topic}' has a reserved name`,
+        { adapter: 'eventhubs' }
+      )
     const size = sizeOfEvent(record)
     if (size <= maxMessageSize) return
     throw new StreamError(

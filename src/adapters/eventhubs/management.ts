@@ -56,7 +56,7 @@ export class Management {
     while (path !== undefined) {
       const page = (await this.#request('GET', path)) as { value: Resource[]; nextLink?: string }
       hubs.push(...page.value.map(managed))
-      path = page.nextLink
+      path = page.nextLink === undefined ? undefined : this.#sameServer(page.nextLink)
     }
     return hubs
   }
@@ -73,6 +73,14 @@ export class Management {
   async createGroup(hub: string, group: string): Promise<void> {
     const path = `/eventhubs/${encodeURIComponent(hub)}/consumergroups/${encodeURIComponent(group)}`
     await this.#request('PUT', path, [], { properties: {} })
+  }
+
+  /** A token goes nowhere else, whatever an answer says. */
+  #sameServer(link: string): string {
+    if (URL.canParse(link) && new URL(link).origin === new URL(this.#options.address).origin) return link
+    throw new StreamError('internal', 'Azure answered with a next page that is on another server', {
+      adapter: 'eventhubs'
+    })
   }
 
   /** The body of the answer, `undefined` for one of the statuses expected. */

@@ -58,7 +58,7 @@ export interface EventhubsOptions {
 export const eventhubsOptions: OptionTable = {
   connectionString: { kind: 'string', doc: 'of the namespace, as the portal shows it', secret: true },
   host: { kind: 'string', doc: 'the namespace: orders.servicebus.windows.net' },
-  credential: { kind: 'any', doc: 'with host: a TokenCredential, { name, key } or { signature }' },
+  credential: { kind: 'any', doc: 'with host: a TokenCredential, { name, key } or { signature }', secret: true },
   sharedAccessKeyName: { kind: 'string', doc: 'with host: the name of a shared access policy' },
   sharedAccessKey: { kind: 'string', doc: 'with host: its key', secret: true },
   sharedAccessSignature: { kind: 'string', doc: 'with host: a signature that was made elsewhere', secret: true },
@@ -73,7 +73,7 @@ export const eventhubsOptions: OptionTable = {
       container: { kind: 'string', doc: 'name of the blob container' },
       connectionString: { kind: 'string', doc: 'of the storage account', secret: true },
       url: { kind: 'string', doc: 'of the container, with a signature or with a credential', secret: true },
-      credential: { kind: 'any', doc: 'with url: a TokenCredential; default that of the broker' },
+      credential: { kind: 'any', doc: 'with url: a TokenCredential; default that of the broker', secret: true },
       consumerGroup: { kind: 'string', doc: 'whose checkpoints; default $Default' },
       namespace: { kind: 'string', doc: 'as the checkpoints name it; default the host' },
       client: { kind: 'any', doc: 'a ContainerClient of @azure/storage-blob' }
@@ -117,10 +117,14 @@ export function readEventhubsOptions(given: EventhubsOptions): ReadEventhubsOpti
   if (consumerGroups.length === 0) throw bad("option 'consumerGroups' must name at least one")
   const tokens = tokensOf(options.credential)
   const address = management?.startsWith('/') ? `${azure}${management}` : management
+  if (address?.includes('@')) throw bad("option 'management' must not hold a user and a password")
   if (address !== undefined && !/^https?:\/\/[^/]+\/subscriptions\/[^?#]+\/namespaces\/[^/?#]+\/?$/i.test(address))
     throw bad(
       `option 'management' is not like /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.EventHub/namespaces/NAME: '${management}'`
     )
+  // A token is shown to it, and it says what hubs there are.
+  if (address?.startsWith('http:') && !/^http:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]/i.test(address))
+    throw bad("option 'management' must be https: on another machine than this one")
   if (address?.startsWith('https:') && !tokens)
     throw bad(
       "option 'management' needs the option 'credential' with a TokenCredential, such as DefaultAzureCredential"
@@ -171,7 +175,8 @@ function readConnection(options: EventhubsOptions): Pick<ReadEventhubsOptions, '
   if ((name === undefined) !== (key === undefined))
     throw bad("'sharedAccessKeyName' and 'sharedAccessKey' belong together")
   if (emulator) {
-    const policy = name === undefined ? emulatorPolicy : { name, key }
+    const given = credential && 'name' in credential ? credential : emulatorPolicy
+    const policy = name === undefined ? given : { name, key }
     const text = `Endpoint=sb://${host};SharedAccessKeyName=${policy.name};SharedAccessKey=${policy.key};UseDevelopmentEmulator=true`
     return { host, argumentsFor: hub => [text, hub] }
   }
@@ -185,8 +190,10 @@ function readConnection(options: EventhubsOptions): Pick<ReadEventhubsOptions, '
 
 function tokensOf(credential: EventhubsOptions['credential']): TokenCredential | undefined {
   if (credential === undefined || credential === null) return undefined
-  if ('getToken' in credential && typeof credential.getToken === 'function') return credential
-  if (('name' in credential && 'key' in credential) || 'signature' in credential) return undefined
+  if (typeof credential === 'object' && 'getToken' in credential && typeof credential.getToken === 'function')
+    return credential
+  if (typeof credential === 'object' && (('name' in credential && 'key' in credential) || 'signature' in credential))
+    return undefined
   throw bad("option 'credential' must have getToken(), or be { name, key } or { signature }")
 }
 

@@ -1,7 +1,6 @@
 import { abortedError, type Environment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
-import type { RawRecord } from '../../core/record.ts'
-import { sizeOf } from '../../core/record.ts'
+import { type RawRecord, sizeOf } from '../../core/record.ts'
 import { Signal } from '../../core/signal.ts'
 import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '../../spec/log-reader.ts'
 import type { ConsumerClient, EventPosition } from './client.ts'
@@ -37,7 +36,7 @@ export class EventhubsPartitionReader implements PartitionReader {
   #start: EventPosition = earliest
   /** Milliseconds since the epoch, when it started at a time. */
   #notBefore: number | undefined
-  #queue: RawRecord[] = []
+  #queue: Chunk[] = []
   #bytes = 0
   #failure: { readonly error: unknown } | undefined
   #opening: Promise<void> | undefined
@@ -113,6 +112,8 @@ export class EventhubsPartitionReader implements PartitionReader {
   }
 
   #connect(): Use<ConsumerClient> {
+    // Nobody would let it go again.
+    if (this.#closed) throw closedError()
     const { topic, partition } = this.#options
     return (this.#use ??= this.#context.hubs.consumer(topic, this.#choice.group, partition))
   }
@@ -139,7 +140,7 @@ export class EventhubsPartitionReader implements PartitionReader {
         ownerLevel: this.#choice.ownerLevel,
         arrived: (records, bytes) => {
           if (this.#feed !== feed) return
-          for (const record of records) this.#queue.push(record)
+          this.#queue.push({ records, bytes })
           this.#bytes += bytes
           this.#signal.raise()
         },
@@ -231,23 +232,42 @@ export class EventhubsPartitionReader implements PartitionReader {
     )
   }
 
-  #take(): RawRecord[] {
+  #take(): readonly RawRecord[] {
     const { maxBytes } = this.#options
-    let bytes = 0
-    let count = 0
-    for (const record of this.#queue) {
-      const size = sizeOf(record)
-      if (count > 0 && bytes + size > maxBytes) break
-      bytes += size
-      count++
+    const [first] = this.#queue as [Chunk]
+    let taken = first
+    if (first.bytes <= maxBytes || first.records.length === 1) this.#queue.shift()
+    else {
+      const [head, rest] = split(first, maxBytes)
+      taken = head
+      this.#queue[0] = rest
     }
-    const taken = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count)
-    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count)
-    this.#bytes -= bytes
-    this.#delivered = sequenceOf(taken[count - 1]!.position)
+    this.#bytes -= taken.bytes
+    this.#delivered = sequenceOf(taken.records.at(-1)!.position)
     if (this.#bytes < maxBytes) this.#feed?.resume()
-    return taken
+    return taken.records
   }
+}
+
+/** Records that came together. */
+interface Chunk {
+  readonly records: readonly RawRecord[]
+  readonly bytes: number
+}
+
+/** As many as `maxBytes` hold, at least one, and the rest. */
+function split({ records, bytes }: Chunk, maxBytes: number): [Chunk, Chunk] {
+  let size = 0
+  let count = 0
+  for (; count < records.length; count++) {
+    const next = sizeOf(records[count]!)
+    if (count > 0 && size + next > maxBytes) break
+    size += next
+  }
+  return [
+    { records: records.slice(0, count), bytes: size },
+    { records: records.slice(count), bytes: bytes - size }
+  ]
 }
 
 interface EndCheck {

@@ -5,7 +5,7 @@ import type { ProducerDriver, SendResult } from '../../spec/producer.ts'
 import { connectionOf, type EventBatch, type ProducerClient } from './client.ts'
 import { classify, closedError, explained } from './errors.ts'
 import type { Hubs, Use } from './hubs.ts'
-import { toEvent } from './records.ts'
+import { openPublication } from './publication.ts'
 
 /** Writes batches: each partition by one publication after the other, all partitions at the same time. */
 export class EventhubsProducer implements ProducerDriver {
@@ -59,13 +59,14 @@ export class EventhubsProducer implements ProducerDriver {
       const { client } = use
       while (place < indexes.length) {
         if (this.#closed && place > 0) throw closedError()
-        const publication = await client.createBatch(options)
+        const opened = await client.createBatch(options)
+        const publication = openPublication(opened)
         const first = place
-        while (place < indexes.length && publication.tryAdd(toEvent(batch[indexes[place]!]!))) place++
-        if (place === first) throw tooLarge(batch[indexes[place]!]!, publication.maxSizeInBytes)
+        while (place < indexes.length && publication.add(batch[indexes[place]!]!)) place++
+        if (place === first) throw tooLarge(batch[indexes[place]!]!, opened.maxSizeInBytes)
         const end = place
         place = first
-        await this.#publish(client, publication, signal)
+        await this.#publish(client, publication.batch(), signal)
         for (; place < end; place++) results[indexes[place]!] = { ok: true, position: undefined }
       }
     } catch (thrown) {

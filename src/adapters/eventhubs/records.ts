@@ -6,14 +6,14 @@ import type { IncomingEvent, OutgoingEvent } from './client.ts'
 import { positionOf } from './positions.ts'
 
 /** Application properties of ours. Those of the user stand beside them under their own names. */
-const names = {
+export const propertyNames: { readonly stamp: string; readonly key: string; readonly tombstone: string } = {
   /** The stamp, base64url: the vendor client takes bytes apart one by one when it reads them. */
   stamp: stampHeader,
   /** The key: text when it is UTF-8, else bytes. An event for a partition by number can have no partition key. */
   key: '~k',
   /** `true`: a tombstone. The body is empty: AMQP has no null data. */
   tombstone: '~t'
-} as const
+}
 
 const nothing = new Uint8Array(0)
 
@@ -21,9 +21,9 @@ export function toEvent({ key, value, headers, stamp }: OutgoingRecord): Outgoin
   const event: OutgoingEvent = { body: value ?? nothing }
   let properties: Record<string, unknown> | undefined
   for (const name in headers) (properties ??= {})[name] = textOrBytes(headers[name]!)
-  if (key !== null) (properties ??= {})[names.key] = textOrBytes(key)
-  if (stamp !== undefined) (properties ??= {})[names.stamp] = view(stamp).toString('base64url')
-  if (value === null) (properties ??= {})[names.tombstone] = true
+  if (key !== null) (properties ??= {})[propertyNames.key] = textOrBytes(key)
+  if (stamp !== undefined) (properties ??= {})[propertyNames.stamp] = view(stamp).toString('base64url')
+  if (value === null) (properties ??= {})[propertyNames.tombstone] = true
   if (properties) event.properties = properties
   return event
 }
@@ -37,21 +37,24 @@ export function sizeOfEvent({ key, value, headers }: OutgoingRecord): number {
 
 export function toRecord(event: IncomingEvent): RawRecord {
   const properties = event.getRawAmqpMessage().applicationProperties
-  let value = bytesOf(event.body)
+  const { body, sequenceNumber, partitionKey } = event
+  let value: Uint8Array | null = body instanceof Uint8Array ? body : bytesOf(body)
   let key: Uint8Array | null = null
   let stamp: Uint8Array | undefined
   let headers: Record<string, Uint8Array> | undefined
   for (const name in properties) {
+    // A property `__proto__` that is bytes becomes the prototype in the vendor's decoder.
+    if (!Object.hasOwn(properties, name)) continue
     const property = properties[name]
-    if (name === names.stamp && typeof property === 'string') stamp = Buffer.from(property, 'base64url')
-    else if (name === names.key) key = bytesOf(property)
-    else if (name === names.tombstone) value = null
+    if (name === propertyNames.stamp && typeof property === 'string') stamp = Buffer.from(property, 'base64url')
+    else if (name === propertyNames.key) key = typeof property === 'string' ? Buffer.from(property) : bytesOf(property)
+    else if (name === propertyNames.tombstone) value = null
     else (headers ??= {})[name] = bytesOf(property) ?? nothing
   }
   // Of producers that let the service choose the partition, Kafka's among them.
-  if (key === null && typeof event.partitionKey === 'string') key = Buffer.from(event.partitionKey)
+  if (key === null && typeof partitionKey === 'string') key = Buffer.from(partitionKey)
   return {
-    position: positionOf(event.sequenceNumber),
+    position: positionOf(sequenceNumber),
     key,
     value,
     headers: (headers as Headers | undefined) ?? noHeaders,

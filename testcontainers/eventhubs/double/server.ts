@@ -9,6 +9,7 @@ import { deliver, Receivers, startOf } from './receivers.ts'
 import { Claims, describe, takeToken } from './requests.ts'
 import type { Namespace } from './state.ts'
 import type { Right } from './tokens.ts'
+import { writeWholeFrames } from './whole-frames.ts'
 
 /** Timers cannot wait longer than this. */
 const longest = 2 ** 31 - 1
@@ -30,6 +31,7 @@ export class AmqpServer {
 
   listen(): Promise<void> {
     const { port, webSocket } = this.#namespace.options
+    writeWholeFrames()
     const container = rhea.create_container({ id: 'eventhubs-double' })
     container.sasl_server_mechanisms.enable_anonymous()
     container.on('connection_open', context => this.#opened(context.connection))
@@ -79,7 +81,7 @@ export class AmqpServer {
   }
 
   #publisherAttached(link: Receiver): void {
-    const address = link.target?.address ?? ''
+    const address = addressOf(link)
     echo(link)
     if (address.startsWith('$') || address.endsWith('/$management')) return
     attachOf(link)['max_message_size'] = this.#namespace.options.maxMessageSize
@@ -88,7 +90,7 @@ export class AmqpServer {
   }
 
   #readerAttached(link: Sender): void {
-    const address = link.source?.address ?? ''
+    const address = addressOf(link)
     echo(link)
     if (address.startsWith('$') || address.endsWith('/$management')) return
     const problem = this.#problemWith(link, address, 'Listen') ?? this.#startReading(link, address)
@@ -147,7 +149,7 @@ export class AmqpServer {
 
   #received(context: EventContext): void {
     const { receiver, delivery } = context as Required<EventContext>
-    const address = receiver.target?.address ?? ''
+    const address = addressOf(receiver)
     // It was on its way when we ended the link.
     if (!receiver.is_open()) return
     const claims = this.#claimsOf(context.connection)
@@ -216,8 +218,10 @@ function filterOf(link: Sender): string | undefined {
   return String(typeof filter === 'object' ? (filter.value ?? filter) : filter)
 }
 
+/** Microsoft's client for Node names a path, the one for Python a whole URL. */
 function addressOf(link: Receiver | Sender): string {
-  return (link.is_receiver() ? link.target?.address : link.source?.address) ?? ''
+  const address = (link.is_receiver() ? link.target?.address : link.source?.address) ?? ''
+  return address.replace(/^amqps?:\/\/[^/]+\//i, '')
 }
 
 function attachOf(link: Receiver | Sender): Record<string, unknown> {
