@@ -5,16 +5,24 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { eventhubsCapabilities } from '../src/adapters/eventhubs/index.ts'
 import { fileCapabilities } from '../src/adapters/file/index.ts'
 import { kafkaCapabilities } from '../src/adapters/kafka/index.ts'
+import { kinesisCapabilities } from '../src/adapters/kinesis/index.ts'
 import { memoryCapabilities } from '../src/adapters/memory/index.ts'
+import { pubsubCapabilities } from '../src/adapters/pubsub/index.ts'
+import { pulsarCapabilities } from '../src/adapters/pulsar/index.ts'
 import { conformanceCases, titleOf } from '../src/testing/conformance/index.ts'
 import { type Backend, type MatrixRow, renderGuarantees } from './guarantees/render.ts'
 
 const backends: readonly Backend[] = [
   { name: 'memory', capabilities: memoryCapabilities },
   { name: 'file', capabilities: fileCapabilities },
-  { name: 'kafka', capabilities: kafkaCapabilities }
+  { name: 'kafka', capabilities: kafkaCapabilities },
+  { name: 'pulsar', capabilities: pulsarCapabilities },
+  { name: 'pubsub', capabilities: pubsubCapabilities },
+  { name: 'kinesis', capabilities: kinesisCapabilities },
+  { name: 'eventhubs', capabilities: eventhubsCapabilities }
 ]
 
 const { values } = parseArgs({

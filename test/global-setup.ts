@@ -9,8 +9,9 @@
  * else reportNotRun(kafka.reason)
  * ```
  *
- * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out. `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL`,
- * `TIDEMARK_PUBSUB_URL`, `TIDEMARK_EVENTHUBS_URL` and `TIDEMARK_POSTGRES_URL` name servers that are up already. In CI a chosen server that cannot be started fails the run.
+ * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out.
+ * `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL`, `TIDEMARK_PUBSUB_URL`, `TIDEMARK_EVENTHUBS_URL` and `TIDEMARK_POSTGRES_URL`
+ * name servers that are up already. In CI a chosen server that cannot be started fails the run.
  */
 import { readFile } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
@@ -60,13 +61,11 @@ const STARTERS: Readonly<
   postgres: sharedPostgres
 }
 const WITHOUT_SERVER = ['memory', 'file']
-/** What a run tries unless it is told: the backends that the README calls supported. The others are in the making. */
-const SUPPORTED = ['memory', 'file', 'kafka']
 
 /** Called by vitest. The function that it returns stops what was started. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const known = [...WITHOUT_SERVER, ...Object.keys(STARTERS)]
-  const backends = (process.env.BACKENDS || SUPPORTED.join(',')).split(',').map(name => name.trim())
+  const backends = process.env.BACKENDS?.split(',').map(name => name.trim()) ?? known
   const unknown = backends.find(name => !known.includes(name))
   if (unknown !== undefined) throw new Error(`BACKENDS names "${unknown}", known are ${known.join(', ')}`)
   project.provide('backends', backends)

@@ -121,7 +121,10 @@ function encodeHeaders(headers: Entry['headers']): Headers {
   for (const [name, value] of Object.entries(headers)) {
     if (name.startsWith('~'))
       throw new StreamError('bad-record', `header '${name}': names that start with ~ belong to tidemark`)
-    encoded[name] = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+    const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+    // Plain assignment to this one name would change the prototype.
+    if (name === '__proto__') Object.defineProperty(encoded, name, { value: bytes, enumerable: true })
+    else encoded[name] = bytes
   }
   return encoded
 }

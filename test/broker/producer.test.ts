@@ -256,4 +256,16 @@ describe('a plain producer', () => {
     expect(Buffer.from(record!.headers['trace']!).toString()).toBe('x')
     await world.environment.run(client.close())
   })
+
+  it('takes a header named __proto__ for a header', async () => {
+    const world = new World()
+    const client = await world.connect('writer')
+    const plain = topic('plain', { key: text, value: number, partitions: 1 })
+    const producer = await world.environment.run(client.producer(plain))
+    const headers = JSON.parse('{ "__proto__": "x" }') as Record<string, string>
+    await world.environment.run(producer.send({ key: 'k', value: 1, headers }))
+    const [record] = await world.records(plain)
+    expect(Object.keys(record!.headers)).toEqual(['__proto__'])
+    await world.environment.run(client.close())
+  })
 })
