@@ -50,7 +50,8 @@ export async function runPython(
   words: readonly string[],
   input: string
 ): Promise<string> {
-  const child = spawn(executable, [script, ...words], { stdio: ['pipe', 'pipe', 'pipe'] })
+  // A script that never ends must not outlive the run.
+  const child = spawn(executable, [script, ...words], { stdio: ['pipe', 'pipe', 'pipe'], timeout: 120_000 })
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))

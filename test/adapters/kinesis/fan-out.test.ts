@@ -31,12 +31,14 @@ describe.runIf(running)('enhanced fan-out', () => {
     const fanOut = unique('consumer')
     adapter = await open({ fanOut, pollInterval: 60_000 })
     const topic = await createTopic(adapter, 2, { shards: '1' })
-    await send(adapter, numbers(topic, 0, 5))
-    // From here on, looking gives nothing: what comes is pushed.
+    await send(adapter, [...numbers(topic, 0, 5), ...numbers(topic, 1, 5)])
+    // Later, looking gives nothing: what comes is pushed.
     let looking = true
     injectFaults(adapter, name => (name !== 'GetRecords' || looking ? undefined : new Promise<undefined>(() => {})))
     const readers = [await reader(topic, 0), await reader(topic, 1)]
     expect(await receive(readers[0]!, 5)).toEqual(range(0, 5))
+    // Who comes second catches up by looking.
+    expect(await receive(readers[1]!, 5)).toEqual(range(0, 5))
     looking = false
     for (let round = 1; round < 4; round++) {
       const partitions = [0, 1]
