@@ -36,7 +36,7 @@ async function connecting(port: number, host: string): Promise<string> {
   }
 }
 
-describe.skipIf(reason)(reason ? `a Kafka of our own (not run: ${reason})` : 'a Kafka of our own', () => {
+describe.skipIf(reason)(reason ? `a Kafka of our own (not run: ${reason})` : 'a Kafka of our own', { timeout: 120_000 }, () => {
   let kafka: Server
   let topic: string
 

@@ -5,13 +5,14 @@ import type { Adapter } from '../../spec/adapter.ts'
 import type { AdminDriver } from '../../spec/admin.ts'
 import type { PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
 import type { ProducerDriver } from '../../spec/producer.ts'
+import { Lifecycle } from '../shared/lifecycle.ts'
 import { loadPeer } from '../shared/load-peer.ts'
 import { EventhubsAdmin } from './admin.ts'
 import { eventhubsCapabilities } from './capabilities.ts'
 import { Checkpoints } from './checkpoints.ts'
 import type { ConsumerClient, EventhubsModule, ProducerClient } from './client.ts'
 import { ConsumerGroups } from './consumer-groups.ts'
-import { classify, type Classified, closedError } from './errors.ts'
+import { classify, type Classified } from './errors.ts'
 import { Hubs } from './hubs.ts'
 import { Management } from './management.ts'
 import { type EventhubsOptions, readEventhubsOptions, type ReadEventhubsOptions } from './options.ts'
@@ -63,9 +64,7 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
   readonly capabilities: typeof eventhubsCapabilities = eventhubsCapabilities
   readonly location: string
   readonly #options: ReadEventhubsOptions
-  readonly #open = new Set<{ close(): Promise<void> }>()
-  #opened: Opened | undefined
-  #closed = false
+  readonly #life = new Lifecycle<Opened>('eventhubs')
 
   constructor(options: ReadEventhubsOptions) {
     this.#options = options
@@ -74,12 +73,14 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
 
   /** The module, and clients of the caller's own with the options of this adapter; `undefined` before `open`. */
   get native(): EventhubsNative | undefined {
-    return this.#opened?.native
+    return this.#life.opened?.native
   }
 
   async open(environment: Environment): Promise<void> {
-    if (this.#closed) throw closedError()
-    if (this.#opened) return
+    await this.#life.open(() => this.#make(environment))
+  }
+
+  async #make(environment: Environment): Promise<Opened> {
     const { client, host, tokens, management: address, requestTimeout, checkpoints } = this.#options
     const module =
       client ??
@@ -89,7 +90,7 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
       ))
     const management =
       address === undefined ? undefined : new Management({ address, tokens, environment, timeout: requestTimeout })
-    this.#opened = {
+    return {
       environment,
       management,
       hubs: new Hubs(module, this.#options, environment),
@@ -100,22 +101,16 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
   }
 
   admin(): AdminDriver {
-    return this.#track(new EventhubsAdmin({ ...this.#options, ...this.#ready() }))
+    return this.#life.track(new EventhubsAdmin({ ...this.#options, ...this.#life.ready() }))
   }
 
   async producer(): Promise<ProducerDriver> {
-    const { hubs, environment } = this.#ready()
-    return this.#track(new EventhubsProducer(hubs, environment))
+    const { hubs, environment } = this.#life.ready()
+    return this.#life.track(new EventhubsProducer(hubs, environment))
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
-    const reader = this.#track(new EventhubsPartitionReader(options, { ...this.#options, ...this.#ready() }))
-    try {
-      return await reader.open()
-    } catch (error) {
-      await reader.close()
-      throw error
-    }
+    return this.#life.opening(new EventhubsPartitionReader(options, { ...this.#options, ...this.#life.ready() }))
   }
 
   check(record: OutgoingRecord): void {
@@ -145,10 +140,7 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(Array.from(this.#open, part => part.close()))
-    await this.#opened?.hubs.close()
+    await this.#life.close(({ hubs }) => hubs.close())
   }
 
   #nativeOf(module: EventhubsModule): EventhubsNative {
@@ -159,22 +151,5 @@ class EventhubsAdapter implements Adapter<typeof eventhubsCapabilities, Eventhub
       consumer: (hub, group = '$Default') =>
         new module.EventHubConsumerClient(group, ...argumentsFor(hub), clientOptions)
     }
-  }
-
-  #ready(): Opened {
-    if (this.#closed) throw closedError()
-    if (!this.#opened) throw new TypeError('the eventhubs adapter has not been opened')
-    return this.#opened
-  }
-
-  /** Closed with the adapter, and forgotten when it is closed before. */
-  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
-    const close = part.close.bind(part)
-    part.close = () => {
-      this.#open.delete(part)
-      return close()
-    }
-    this.#open.add(part)
-    return part
   }
 }

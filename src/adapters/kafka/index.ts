@@ -4,12 +4,13 @@ import type { AdminDriver } from '../../spec/admin.ts'
 import type { LogReader, LogReaderOptions, PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
 import type { ProducerDriver } from '../../spec/producer.ts'
 import type { TransactionDriver } from '../../spec/transaction.ts'
+import { Lifecycle } from '../shared/lifecycle.ts'
 import { loadPeer } from '../shared/load-peer.ts'
 import { KafkaAdmin } from './admin.ts'
 import { kafkaCapabilities } from './capabilities.ts'
 import type { KafkaClient, KafkaModule } from './client.ts'
 import { codecFinder, compressions, type FindCodec } from './compression.ts'
-import { closedError, Connection } from './connection.ts'
+import { Connection } from './connection.ts'
 import { classify, type Classified } from './errors.ts'
 import { KafkaLogReader } from './log-reader.ts'
 import { type KafkaOptions, readKafkaOptions, type ReadKafkaOptions } from './options.ts'
@@ -49,10 +50,8 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
   readonly location: string
   readonly #options: ReadKafkaOptions
   readonly #lanes: Connection[] = []
-  readonly #open = new Set<{ close(): Promise<void> }>()
-  #opened: Opened | undefined
+  readonly #life = new Lifecycle<Opened>('kafka')
   #laneTurn = 0
-  #closed = false
 
   constructor(options: ReadKafkaOptions) {
     this.#options = options
@@ -61,34 +60,34 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
 
   /** kafkajs's `Kafka`, once open. */
   get native(): KafkaClient | undefined {
-    return this.#opened?.kafka
+    return this.#life.opened?.kafka
   }
 
   async open(environment: Environment): Promise<void> {
-    if (this.#closed) throw closedError()
-    if (this.#opened) return
-    const { client } = this.#options
-    const given = client && 'consumer' in client ? client : undefined
-    const module = client && 'Kafka' in client ? client : undefined
-    const loaded =
-      module ?? (given ? undefined : await loadPeer<KafkaModule>(peer, () => import('kafkajs') as Promise<unknown>))
-    const kafka = given ?? new loaded!.Kafka(vendorOptions(this.#options))
-    this.#opened = { kafka, environment, findCodec: codecFinder(loaded) }
+    await this.#life.open(async () => {
+      const { client } = this.#options
+      const given = client && 'consumer' in client ? client : undefined
+      const module = client && 'Kafka' in client ? client : undefined
+      const loaded =
+        module ?? (given ? undefined : await loadPeer<KafkaModule>(peer, () => import('kafkajs') as Promise<unknown>))
+      const kafka = given ?? new loaded!.Kafka(vendorOptions(this.#options))
+      return { kafka, environment, findCodec: codecFinder(loaded) }
+    })
   }
 
   admin(): AdminDriver {
-    const { environment } = this.#ready()
+    const { environment } = this.#life.ready()
     const { replicationFactor, requestTimeout: timeout } = this.#options
-    return this.#track(new KafkaAdmin({ connection: this.#connection(), environment, replicationFactor, timeout }))
+    return this.#life.track(new KafkaAdmin({ connection: this.#connection(), environment, replicationFactor, timeout }))
   }
 
   async producer(): Promise<ProducerDriver> {
     const connection = this.#connection()
-    return this.#track(new KafkaProducer({ ...(await this.#writeOptions()), connection }))
+    return this.#life.track(new KafkaProducer({ ...(await this.#writeOptions()), connection }))
   }
 
   async logReader(options: LogReaderOptions): Promise<LogReader> {
-    const { environment, findCodec } = this.#ready()
+    const { environment, findCodec } = this.#life.ready()
     const { requestTimeout: timeout, rebalanceTimeout, heartbeatInterval } = this.#options
     const reader = new KafkaLogReader(options, {
       data: this.#connection(),
@@ -99,23 +98,23 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
       rebalanceTimeout,
       heartbeatInterval
     })
-    return this.#opening(reader)
+    return this.#life.opening(reader)
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
-    const { environment, findCodec } = this.#ready()
+    const { environment, findCodec } = this.#life.ready()
     const context = { connection: this.#connection(), environment, findCodec, timeout: this.#options.requestTimeout }
-    return this.#opening(new KafkaPartitionReader(options, context))
+    return this.#life.opening(new KafkaPartitionReader(options, context))
   }
 
   transactions(): TransactionDriver {
-    const { environment } = this.#ready()
+    const { environment } = this.#life.ready()
     return {
       producer: async id => {
         const write = { ...(await this.#writeOptions()), acks: -1 }
         const { transactionTimeout } = this.#options
         const driver = new KafkaTransactions({ environment, lane: () => this.#lane(), write, transactionTimeout })
-        return this.#track(await driver.producer(id))
+        return this.#life.track(await driver.producer(id))
       }
     }
   }
@@ -129,55 +128,28 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(Array.from(this.#open, part => part.close()))
-    await Promise.all(this.#lanes.map(lane => lane.close()))
-  }
-
-  #ready(): Opened {
-    if (this.#closed) throw closedError()
-    if (!this.#opened) throw new TypeError('the kafka adapter has not been opened')
-    return this.#opened
+    await this.#life.close(async () => {
+      await Promise.all(this.#lanes.map(lane => lane.close()))
+    })
   }
 
   #connection(): Connection {
-    const { kafka, environment } = this.#ready()
+    const { kafka, environment } = this.#life.ready()
     return new Connection(kafka, environment)
   }
 
   #lane(): Connection {
-    this.#ready()
+    this.#life.ready()
     const turn = this.#laneTurn++ % lanes
     return (this.#lanes[turn] ??= this.#connection())
   }
 
   async #writeOptions(): Promise<Omit<WriteOptions, 'connection'>> {
-    const { findCodec } = this.#ready()
+    const { findCodec } = this.#life.ready()
     const { acks, compression, requestTimeout: timeout } = this.#options
     const number = compressions.indexOf(compression)
     const codec = { compression: number, codec: await findCodec(number) }
     return { codec, acks: acks === 'all' ? -1 : acks === 'leader' ? 1 : 0, timeout, limits: new Map() }
-  }
-
-  async #opening<Part extends { open(): Promise<Part>; close(): Promise<void> }>(part: Part): Promise<Part> {
-    try {
-      return this.#track(await part.open())
-    } catch (error) {
-      await part.close()
-      throw error
-    }
-  }
-
-  /** Closed with the adapter, and forgotten when it is closed before. */
-  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
-    const close = part.close.bind(part)
-    part.close = () => {
-      this.#open.delete(part)
-      return close()
-    }
-    this.#open.add(part)
-    return part
   }
 }
 

@@ -4,11 +4,12 @@ import type { Adapter } from '../../spec/adapter.ts'
 import type { AdminDriver } from '../../spec/admin.ts'
 import type { PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
 import type { ProducerDriver } from '../../spec/producer.ts'
+import { Lifecycle } from '../shared/lifecycle.ts'
 import { KinesisAdmin } from './admin.ts'
 import { kinesisCapabilities, maxRecord } from './capabilities.ts'
 import type { KinesisClient } from './client.ts'
 import { Connection } from './connection.ts'
-import { classify, type Classified, closedError } from './errors.ts'
+import { classify, type Classified } from './errors.ts'
 import { FanOut } from './fan-out.ts'
 import { Feeds } from './feeds.ts'
 import { type KinesisOptions, readKinesisOptions, type ReadKinesisOptions } from './options.ts'
@@ -47,9 +48,7 @@ class KinesisAdapter implements Adapter<typeof kinesisCapabilities, KinesisClien
   readonly capabilities: typeof kinesisCapabilities = kinesisCapabilities
   readonly location: string
   readonly #options: ReadKinesisOptions
-  readonly #open = new Set<{ close(): Promise<void> }>()
-  #opened: Opened | undefined
-  #closed = false
+  readonly #life = new Lifecycle<Opened>('kinesis')
 
   constructor(options: ReadKinesisOptions) {
     this.#options = options
@@ -59,38 +58,32 @@ class KinesisAdapter implements Adapter<typeof kinesisCapabilities, KinesisClien
 
   /** The package's `KinesisClient`, once open. */
   get native(): KinesisClient | undefined {
-    return this.#opened?.connection.native
+    return this.#life.opened?.connection.native
   }
 
   async open(environment: Environment): Promise<void> {
-    if (this.#closed) throw closedError()
-    if (this.#opened) return
+    await this.#life.open(() => this.#make(environment))
+  }
+
+  async #make(environment: Environment): Promise<Opened> {
     const connection = await Connection.open(this.#options, environment)
     const { partitions, pollInterval, fanOut } = this.#options
     const streams = new Streams(connection, partitions)
     const feeds = new Feeds(connection, pollInterval, fanOut === undefined ? undefined : new FanOut(streams, fanOut))
-    this.#opened = { connection, streams, feeds }
+    return { connection, streams, feeds }
   }
 
   admin(): AdminDriver {
-    const { streams } = this.#ready()
-    return this.#track(new KinesisAdmin({ streams, patience: Math.max(120_000, this.#options.requestTimeout) }))
+    const { streams } = this.#life.ready()
+    return this.#life.track(new KinesisAdmin({ streams, patience: Math.max(120_000, this.#options.requestTimeout) }))
   }
 
   async producer(): Promise<ProducerDriver> {
-    return this.#track(new KinesisProducer(this.#ready().streams, this.#options))
+    return this.#life.track(new KinesisProducer(this.#life.ready().streams, this.#options))
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
-    const reader = this.#track(new KinesisPartitionReader(options, this.#ready()))
-    try {
-      await reader.open()
-    } catch (error) {
-      await reader.close()
-      throw error
-    }
-    if (this.#closed) throw closedError()
-    return reader
+    return this.#life.opening(new KinesisPartitionReader(options, this.#life.ready()))
   }
 
   check(record: OutgoingRecord): void {
@@ -110,27 +103,9 @@ class KinesisAdapter implements Adapter<typeof kinesisCapabilities, KinesisClien
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(Array.from(this.#open, part => part.close()))
-    await this.#opened?.feeds.close()
-    await this.#opened?.connection.close()
-  }
-
-  #ready(): Opened {
-    if (this.#closed) throw closedError()
-    if (!this.#opened) throw new TypeError('the kinesis adapter has not been opened')
-    return this.#opened
-  }
-
-  /** Closed with the adapter, and forgotten when it is closed before. */
-  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
-    const close = part.close.bind(part)
-    part.close = () => {
-      this.#open.delete(part)
-      return close()
-    }
-    this.#open.add(part)
-    return part
+    await this.#life.close(async ({ feeds, connection }) => {
+      await feeds.close()
+      await connection.close()
+    })
   }
 }

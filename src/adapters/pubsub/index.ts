@@ -6,11 +6,12 @@ import type { AdminDriver } from '../../spec/admin.ts'
 import type { PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
 import type { ProducerDriver } from '../../spec/producer.ts'
 import type { QueueSubscription, QueueSubscriptionOptions } from '../../spec/queue-subscription.ts'
+import { Lifecycle } from '../shared/lifecycle.ts'
 import { PubsubAdmin } from './admin.ts'
 import { pubsubCapabilities } from './capabilities.ts'
 import type { PubsubClient } from './client.ts'
 import { Connection } from './connection.ts'
-import { classify, type Classified, closedError } from './errors.ts'
+import { classify, type Classified } from './errors.ts'
 import { subscriptionPath } from './names.ts'
 import { type PubsubOptions, readPubsubOptions, type ReadPubsubOptions } from './options.ts'
 import { PubsubPartitionReader } from './partition-reader.ts'
@@ -50,9 +51,7 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
   readonly capabilities: typeof pubsubCapabilities = pubsubCapabilities
   readonly location: string
   readonly #options: ReadPubsubOptions
-  readonly #open = new Set<{ close(): Promise<void> }>()
-  #opened: Opened | undefined
-  #closed = false
+  readonly #life = new Lifecycle<Opened>('pubsub')
 
   constructor(options: ReadPubsubOptions) {
     this.#options = options
@@ -63,23 +62,23 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
 
   /** The package's `PubSub`, once open. */
   get native(): PubsubClient | undefined {
-    return this.#opened?.connection.native
+    return this.#life.opened?.connection.native
   }
 
   async open(environment: Environment): Promise<void> {
-    if (this.#closed) throw closedError('adapter')
-    if (this.#opened) return
-    const connection = await Connection.open(this.#options, environment)
-    this.#opened = { connection, subscriptions: new Subscriptions(connection, this.#options) }
+    await this.#life.open(async () => {
+      const connection = await Connection.open(this.#options, environment)
+      return { connection, subscriptions: new Subscriptions(connection, this.#options) }
+    })
   }
 
   admin(): AdminDriver {
-    return this.#track(new PubsubAdmin({ ...this.#ready(), options: this.#options }))
+    return this.#life.track(new PubsubAdmin({ ...this.#life.ready(), options: this.#options }))
   }
 
   async producer(): Promise<ProducerDriver> {
-    return this.#track(
-      new PubsubProducer({ connection: this.#ready().connection, isOrdered: topic => this.#isOrdered(topic) })
+    return this.#life.track(
+      new PubsubProducer({ connection: this.#life.ready().connection, isOrdered: topic => this.#isOrdered(topic) })
     )
   }
 
@@ -89,19 +88,16 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
     partitions,
     maxBytes
   }: QueueSubscriptionOptions): Promise<QueueSubscription> {
-    const { connection } = this.#ready()
+    const { connection } = this.#life.ready()
     const sources = await this.#sources(group, topic, partitions)
     if (sources.length === 0)
       throw new StreamError('bad-config', `group '${group}' reads no partition of '${topic}'`, { adapter: 'pubsub' })
-    this.#ready() // it may have been closed meanwhile
-    return this.#track(new PubsubQueue(connection, { maxBytes, ackDeadline: this.#options.ackDeadline, sources }))
+    this.#life.ready() // it may have been closed meanwhile
+    return this.#life.track(new PubsubQueue(connection, { maxBytes, ackDeadline: this.#options.ackDeadline, sources }))
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
-    const reader = await PubsubPartitionReader.open({ ...this.#ready(), options: this.#options }, options)
-    if (!this.#closed) return this.#track(reader)
-    await reader.close()
-    throw closedError('adapter')
+    return this.#life.opening(new PubsubPartitionReader({ ...this.#life.ready(), options: this.#options }, options))
   }
 
   check(record: OutgoingRecord): void {
@@ -122,10 +118,7 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(Array.from(this.#open, part => part.close()))
-    await this.#opened?.connection.close()
+    await this.#life.close(({ connection }) => connection.close())
   }
 
   async #sources(
@@ -133,7 +126,7 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
     topic: string,
     partitions: readonly number[] | undefined
   ): Promise<readonly QueueSource[]> {
-    const { connection, subscriptions } = this.#ready()
+    const { connection, subscriptions } = this.#life.ready()
     const { subscriptions: existing } = this.#options
     if (Object.hasOwn(existing, topic))
       return [{ subscription: subscriptionPath(connection.project, existing[topic]!), partition: 0 }]
@@ -149,22 +142,5 @@ class PubsubAdapter implements Adapter<typeof pubsubCapabilities, PubsubClient |
   #isOrdered(topic: string): boolean {
     const { orderedTopics } = this.#options
     return orderedTopics.includes(topic) || orderedTopics.includes('*')
-  }
-
-  #ready(): Opened {
-    if (this.#closed) throw closedError('adapter')
-    if (!this.#opened) throw new TypeError('the pubsub adapter has not been opened')
-    return this.#opened
-  }
-
-  /** Closed with the adapter, and forgotten when it is closed before. */
-  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
-    const close = part.close.bind(part)
-    part.close = () => {
-      this.#open.delete(part)
-      return close()
-    }
-    this.#open.add(part)
-    return part
   }
 }

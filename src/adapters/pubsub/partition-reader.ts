@@ -41,22 +41,22 @@ export class PubsubPartitionReader implements PartitionReader {
   #failure: { readonly error: unknown } | undefined
   #closed: Promise<void> | undefined
 
-  private constructor(context: PartitionReaderContext, options: PartitionReaderOptions) {
+  constructor(context: PartitionReaderContext, options: PartitionReaderOptions) {
     this.#context = context
     this.#reading = options
     this.#id = uuidv7(context.connection.environment)
     this.#news = new Signal(context.connection.environment)
   }
 
-  static async open(context: PartitionReaderContext, options: PartitionReaderOptions): Promise<PubsubPartitionReader> {
-    const { from, topic } = options
+  /** Makes its subscription. Rejects with `unsupported` for a place to start at. */
+  async open(): Promise<this> {
+    const { from, topic } = this.#reading
     if (typeof from === 'object')
       throw new StreamError('unsupported', `topic '${topic}': Pub/Sub has no positions and times to start at`, {
         adapter: 'pubsub'
       })
-    const reader = new PubsubPartitionReader(context, options)
-    await reader.#start()
-    return reader
+    await this.#start()
+    return this
   }
 
   async receive({

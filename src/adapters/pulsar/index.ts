@@ -3,10 +3,11 @@ import type { Adapter } from '../../spec/adapter.ts'
 import type { AdminDriver } from '../../spec/admin.ts'
 import type { PartitionReader, PartitionReaderOptions } from '../../spec/log-reader.ts'
 import type { ProducerDriver } from '../../spec/producer.ts'
+import { Lifecycle } from '../shared/lifecycle.ts'
 import { PulsarAdmin } from './admin.ts'
 import { pulsarCapabilities } from './capabilities.ts'
 import type { PulsarClient } from './client.ts'
-import { classify, type Classified, closedError } from './errors.ts'
+import { classify, type Classified } from './errors.ts'
 import { type PulsarOptions, readPulsarOptions, type ReadPulsarOptions } from './options.ts'
 import { PulsarPartitionReader } from './partition-reader.ts'
 import { comparePositions } from './positions.ts'
@@ -34,17 +35,17 @@ interface Opened extends Chosen {
   readonly topics: Topics
 }
 
+/** To topics, which cannot be deleted while somebody has them open. */
+const holdsSockets = (part: object): part is PulsarProducer | PulsarPartitionReader =>
+  part instanceof PulsarProducer || part instanceof PulsarPartitionReader
+
 class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient | undefined> {
   readonly specification = 'v1' as const
   readonly name = 'pulsar'
   readonly capabilities: typeof pulsarCapabilities = pulsarCapabilities
   readonly location: string
   readonly #options: ReadPulsarOptions
-  readonly #open = new Set<{ close(): Promise<void> }>()
-  /** What holds sockets to topics. */
-  readonly #holders = new Set<PulsarProducer | PulsarPartitionReader>()
-  #opened: Opened | undefined
-  #closed = false
+  readonly #life = new Lifecycle<Opened>('pulsar')
 
   constructor(options: ReadPulsarOptions) {
     this.#options = options
@@ -54,48 +55,38 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
 
   /** pulsar-client's `Client`, once open; `undefined` over WebSockets. */
   get native(): PulsarClient | undefined {
-    return this.#opened?.native
+    return this.#life.opened?.native
   }
 
   async open(environment: Environment): Promise<void> {
-    if (this.#closed) throw closedError()
-    if (this.#opened) return
-    const chosen = await chooseTransport(this.#options, environment)
-    const topics = new Topics(
-      new Rest({ ...this.#options, environment }),
-      this.#options.tenant,
-      this.#options.namespace
-    )
-    this.#opened = { ...chosen, environment, topics }
+    await this.#life.open(async () => {
+      const chosen = await chooseTransport(this.#options, environment)
+      const topics = new Topics(
+        new Rest({ ...this.#options, environment }),
+        this.#options.tenant,
+        this.#options.namespace
+      )
+      return { ...chosen, environment, topics }
+    })
   }
 
   admin(): AdminDriver {
-    const { topics, environment } = this.#ready()
+    const { topics, environment } = this.#life.ready()
     const { deduplication, requestTimeout } = this.#options
     const letGo = async (topic: string): Promise<void> => {
-      await Promise.all([...this.#holders].map(holder => holder.letGo(topic)))
+      await Promise.all(Array.from(this.#life.parts, part => holdsSockets(part) && part.letGo(topic)))
     }
-    return this.#track(new PulsarAdmin({ topics, environment, deduplication, requestTimeout, letGo }))
+    return this.#life.track(new PulsarAdmin({ topics, environment, deduplication, requestTimeout, letGo }))
   }
 
   async producer(): Promise<ProducerDriver> {
-    const { topics, transport } = this.#ready()
+    const { topics, transport } = this.#life.ready()
     const { deduplication, maxInFlight } = this.#options
-    const producer = this.#track(new PulsarProducer({ topics, transport, deduplication, maxInFlight }))
-    this.#holders.add(producer)
-    return producer
+    return this.#life.track(new PulsarProducer({ topics, transport, deduplication, maxInFlight }))
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
-    const reader = new PulsarPartitionReader(options, this.#ready())
-    try {
-      const opened = this.#track(await reader.open())
-      this.#holders.add(opened)
-      return opened
-    } catch (error) {
-      await reader.close()
-      throw error
-    }
+    return this.#life.opening(new PulsarPartitionReader(options, this.#life.ready()))
   }
 
   comparePositions(left: string, right: string): number {
@@ -107,29 +98,10 @@ class PulsarAdapter implements Adapter<typeof pulsarCapabilities, PulsarClient |
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(Array.from(this.#open, part => part.close()))
-    await this.#opened?.transport.close()
-    await this.#opened?.closeClient()
-    this.#opened?.topics.rest.close()
-  }
-
-  #ready(): Opened {
-    if (this.#closed) throw closedError()
-    if (!this.#opened) throw new TypeError('the pulsar adapter has not been opened')
-    return this.#opened
-  }
-
-  /** Closed with the adapter, and forgotten when it is closed before. */
-  #track<Part extends { close(): Promise<void> }>(part: Part): Part {
-    const close = part.close.bind(part)
-    part.close = () => {
-      this.#open.delete(part)
-      this.#holders.delete(part as never)
-      return close()
-    }
-    this.#open.add(part)
-    return part
+    await this.#life.close(async ({ transport, closeClient, topics }) => {
+      await transport.close()
+      await closeClient()
+      topics.rest.close()
+    })
   }
 }
