@@ -49,7 +49,7 @@ const benches: Readonly<Record<string, Bench>> = {
       const sizes = quick
         ? { produce: 50_000, consume: 100_000, exactlyOnce: 50_000, pairs: 1 }
         : { produce: 400_000, consume: 1_000_000, exactlyOnce: 200_000, pairs: 5 }
-      return benchKafka(server, sizes, wanted)
+      return await benchKafka(server, sizes, wanted)
     }
   },
   pulsar: {
@@ -60,7 +60,7 @@ const benches: Readonly<Record<string, Bench>> = {
       const sizes = quick
         ? { produce: 20_000, consume: 20_000, pairs: 1 }
         : { produce: 150_000, consume: 150_000, pairs: 5 }
-      return benchPulsar(server, sizes, wanted)
+      return await benchPulsar(server, sizes, wanted)
     }
   },
   pubsub: {
@@ -71,7 +71,7 @@ const benches: Readonly<Record<string, Bench>> = {
       const sizes = quick
         ? { produce: 20_000, consume: 5_000, pairs: 1 }
         : { produce: 150_000, consume: 20_000, pairs: 5 }
-      return benchPubsub(server, sizes, wanted)
+      return await benchPubsub(server, sizes, wanted)
     }
   },
   kinesis: {
@@ -81,7 +81,7 @@ const benches: Readonly<Record<string, Bench>> = {
       const sizes = quick
         ? { produce: 2_000, consume: 2_000, perShard: { raw: 1_000, ours: 10_000 }, pairs: 1 }
         : { produce: 6_000, consume: 60_000, perShard: { raw: 3_000, ours: 60_000 }, pairs: 3 }
-      return benchKinesis(server, sizes, wanted)
+      return await benchKinesis(server, sizes, wanted)
     }
   },
   eventhubs: {
@@ -91,7 +91,7 @@ const benches: Readonly<Record<string, Bench>> = {
       const sizes = quick
         ? { produce: 20_000, consume: 20_000, exactlyOnce: 20_000, pairs: 1 }
         : { produce: 100_000, consume: 150_000, exactlyOnce: 100_000, pairs: 5 }
-      return benchEventhubs(server, sizes, wanted)
+      return await benchEventhubs(server, sizes, wanted)
     }
   },
   postgres: {
@@ -100,7 +100,7 @@ const benches: Readonly<Record<string, Bench>> = {
     async run(wanted, quick) {
       await using server = await startPostgres()
       const sizes = quick ? { small: 200, large: 10, pairs: 1 } : { small: 1_500, large: 60, pairs: 5 }
-      return benchPostgres(server, sizes, wanted)
+      return await benchPostgres(server, sizes, wanted)
     }
   }
 }
