@@ -7,7 +7,7 @@ import { classify, closedError } from './errors.ts'
 import { type MessageId, positionOf } from './positions.ts'
 import { toMessage } from './records.ts'
 import type { Topics } from './topics.ts'
-import type { ProducerLink, Transport } from './transport.ts'
+import type { OutgoingMessage, ProducerLink, Transport } from './transport.ts'
 
 export interface LaneContext {
   readonly topics: Topics
@@ -34,7 +34,8 @@ interface Line {
 
 /**
  * Writes to one partition: a link, many sends in flight, acknowledged in order. The first failure ends the link, so that
- * nothing is written behind it. One batch at a time; the next one waits.
+ * nothing is written behind it. Batches go one behind the other: the next one follows as soon as all of the one before is on
+ * its way, not when it is stored.
  *
  * With deduplication the producer and sequence of the stamp are Pulsar's too. The WebSocket API takes no number per
  * message, only the one before the first: a link is good for one producer and for numbers without a hole, otherwise a
@@ -45,7 +46,15 @@ export class Lane {
   readonly #partition: number
   readonly #context: LaneContext
   #line: Line | undefined
-  #tail: Promise<void> = Promise.resolve()
+  /** Until the batch before is on its way. */
+  #turn: Promise<void> = Promise.resolve()
+  /** Until everything is settled. */
+  #settled: Promise<unknown> = Promise.resolve()
+  /** Sends more of the batch whose turn it is. */
+  #pump: (() => void) | undefined
+  #inFlight = 0
+  #bytesInFlight = 0
+  #onIdle: (() => void) | undefined
   #checked = false
   /** Of the call under way, or the last one. */
   #signal: AbortSignal | undefined
@@ -63,17 +72,13 @@ export class Lane {
     report: (place: number, result: SendResult) => void,
     signal?: AbortSignal
   ): Promise<void> {
-    const writing = this.#tail.then(async () => {
-      this.#signal = signal
-      let place = 0
-      try {
-        while (place < records.length) place = await this.#run(records, place, report, signal)
-      } catch (failure) {
-        const { at, error } = failure instanceof Failure ? failure : { at: place, error: failure }
-        for (let rest = at; rest < records.length; rest++) report(rest, { ok: false, error })
-      }
+    const turn = this.#turn
+    const writing = new Promise<void>(settled => {
+      this.#turn = new Promise<void>(sent => {
+        void turn.then(() => this.#write(records, report, sent, signal)).then(settled)
+      })
     })
-    this.#tail = writing
+    this.#settled = Promise.all([this.#settled, writing])
     return writing
   }
 
@@ -88,8 +93,26 @@ export class Lane {
     this.#closed = true
     // Nobody waits for the answers of a call that was aborted.
     if (this.#signal?.aborted) await this.disconnect()
-    await this.#tail
+    await this.#settled
     await this.disconnect()
+  }
+
+  /** @param sent called when the next batch may follow */
+  async #write(
+    records: readonly OutgoingRecord[],
+    report: (place: number, result: SendResult) => void,
+    sent: () => void,
+    signal: AbortSignal | undefined
+  ): Promise<void> {
+    this.#signal = signal
+    let place = 0
+    try {
+      while (place < records.length) place = await this.#run(records, place, report, sent, signal)
+    } catch (failure) {
+      const { at, error } = failure instanceof Failure ? failure : { at: place, error: failure }
+      for (let rest = at; rest < records.length; rest++) report(rest, { ok: false, error })
+    }
+    sent()
   }
 
   /** Writes as many as one link takes; gives the place to go on. Throws a {@link Failure}. */
@@ -97,6 +120,7 @@ export class Lane {
     records: readonly OutgoingRecord[],
     first: number,
     report: (place: number, result: SendResult) => void,
+    sent: () => void,
     signal: AbortSignal | undefined
   ): Promise<number> {
     if (this.#closed) throw closedError()
@@ -105,49 +129,59 @@ export class Lane {
     const { maxInFlight } = this.#context
     let next = first
     let done = first
-    let bytes = 0
     let failure: Failure | undefined
+    /** The next message for this link. `undefined`: it takes no more of this batch. */
+    const take = (): OutgoingMessage | undefined => {
+      const record = records[next]
+      if (failure || record === undefined) return undefined
+      try {
+        // Left unsent: what is in flight is waited for, the call is over.
+        if (signal?.aborted) throw abortedError(signal)
+        const identity = this.#identity(record)
+        if (identity?.name !== line.name || (identity && identity.sequence !== line.next)) return undefined
+        return toMessage(record, identity?.sequence)
+      } catch (error) {
+        failure = new Failure(next, error)
+        return undefined
+      }
+    }
     await new Promise<void>(resolve => {
       const pump = (): void => {
-        while (!failure && next < records.length && next - done < maxInFlight && bytes < maxBytesInFlight) {
-          const record = records[next]!
-          // Left unsent: what is in flight is waited for, the call is over.
-          if (signal?.aborted) {
-            failure = new Failure(next, abortedError(signal))
-            break
-          }
-          let message
-          try {
-            const identity = this.#identity(record)
-            if (identity?.name !== line.name || (identity && identity.sequence !== line.next)) break
-            message = toMessage(record, identity?.sequence)
-          } catch (error) {
-            failure = new Failure(next, error)
-            break
+        while (this.#inFlight < maxInFlight && this.#bytesInFlight < maxBytesInFlight) {
+          const message = take()
+          if (!message) {
+            this.#pump = undefined
+            if (next === records.length) sent()
+            if (done === next) resolve()
+            return
           }
           line.next++
           next++
           const size = message.payload.byteLength
-          bytes += size
+          this.#inFlight++
+          this.#bytesInFlight += size
           line.link.send(message, (error, id) => settled(error, id, size))
         }
-        if (done === next) resolve()
       }
       const settled = (error: unknown, id: MessageId | undefined, size: number): void => {
         const place = done++
-        bytes -= size
+        this.#inFlight--
+        this.#bytesInFlight -= size
         if (error !== undefined) {
           // The first one tells what went wrong; those behind it were given up with it.
           if (!failure || failure.at > place) failure = new Failure(place, error)
         } else if (!failure || failure.at > place) report(place, { ok: true, position: id && positionOf(id) })
         // Not one by one: what is sent together goes out in one write.
-        if (failure || next - done <= maxInFlight / 2) pump()
+        if (failure || this.#inFlight <= maxInFlight / 2) this.#pump?.()
+        if (done === next && this.#pump !== pump) resolve()
+        if (this.#inFlight === 0) this.#onIdle?.()
       }
+      this.#pump = pump
       pump()
     })
     if (!line.link.usable) {
       this.#context.topics.forget(this.topic)
-      await this.disconnect()
+      if (this.#line === line) await this.disconnect()
     }
     if (failure) throw failure
     return next
@@ -162,6 +196,8 @@ export class Lane {
   async #lineFor(identity: Identity | undefined): Promise<Line> {
     const line = this.#line
     if (line?.link.usable && line.name === identity?.name && (!identity || line.next === identity.sequence)) return line
+    // What the batches before have sent is still on its way there.
+    if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#onIdle = resolve))
     await this.disconnect()
     const { topics, transport, maxInFlight } = this.#context
     const place = { topic: this.topic, partition: this.#partition }
