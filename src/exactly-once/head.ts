@@ -12,6 +12,13 @@ export interface Head {
   /** What the task has promised for its outputs, ms, or `null` (nothing yet), or `'end'`. */
   readonly watermark: number | 'end' | null
   readonly counts: Readonly<Record<string, number>>
+  /** Records by spans of event time: what became of those read, and how many were sent, by topic. */
+  readonly tallies?: {
+    readonly read: Readonly<Record<string, unknown>>
+    readonly sent: Readonly<Record<string, unknown>>
+  }
+  /** Intervals of event time with records that are not over: start -> records, parked ones. */
+  readonly intervals?: Readonly<Record<string, readonly [number, number]>>
   /** Of a source: what the last committed entry carried. */
   readonly cursor?: unknown
   /** Of a source: the largest event time seen. */

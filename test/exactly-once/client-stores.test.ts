@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { MemoryStore, SqliteStore, type ClientStore } from '../../src/exactly-once/index.ts'
+import { dynamodbStores } from './dynamodb-kit.ts'
 import { postgresStores } from './postgres-kit.ts'
 
 const clientStores: [string, () => Promise<ClientStore>][] = [
   ['MemoryStore', async () => new MemoryStore()],
   ['SqliteStore', async () => SqliteStore.open(':memory:')],
-  ...postgresStores
+  ...postgresStores,
+  ...dynamodbStores
 ]
 
 describe.each(clientStores)('leases of %s', (_, open) => {

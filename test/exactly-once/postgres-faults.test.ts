@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { PostgresStore } from '../../src/exactly-once/index.ts'
 import { connected, notRun, port, running, schemaOf, storeUrl, through, waiting } from '../support/postgres.ts'
 import { TcpProxy, type Verdict } from '../support/tcp-proxy.ts'
+import { everything } from './network-scenario.ts'
 import { checkedChain, Owner, retried } from './postgres-owner.ts'
 import { commitOf, row, task } from './stores.ts'
 
@@ -27,26 +28,7 @@ async function opened(url: string): Promise<PostgresStore> {
   return store
 }
 
-/** Opens, acquires, commits, leases, positions: everything that a worker says to the server. */
-async function scenario(url: string): Promise<{ unclear: number }> {
-  const store = await opened(url)
-  const owner = new Owner(store, task)
-  await owner.acquire()
-  for (let number = 1; number <= 4; number++) expect(await owner.commit()).toBe(true)
-  const seen = async (): Promise<readonly unknown[]> => retried(() => store.leases('scope'))
-  // A lease that was taken without an answer is ours: the row says so.
-  if (!(await retried(() => store.take('scope', '0', 'me', undefined)))) expect(await seen()).toHaveLength(1)
-  await retried(() => store.beat('scope', 'me'))
-  await retried(() => store.ask('scope', '0', 'you'))
-  const place = { topic: 't', partition: 0, position: '7' }
-  const holding = { scope: 'scope', owner: 'me', names: ['0'] }
-  expect(await retried(() => store.storePositions('group', [place], holding))).toBe(true)
-  expect(await retried(() => store.positions('group', 't'))).toEqual(new Map([[0, '7']]))
-  await retried(() => store.release('scope', '0', 'me'))
-  expect(await seen()).toMatchObject([{ name: '0', owner: undefined, wish: undefined }])
-  await store.close()
-  return { unclear: owner.unclear }
-}
+const scenario = async (url: string): Promise<{ unclear: number }> => everything(await opened(url))
 
 describe.skipIf(!running)(`a PostgreSQL store behind a network with faults${notRun}`, () => {
   it.each<[what: string, from: 'client' | 'server', verdict: Verdict]>([

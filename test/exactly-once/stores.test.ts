@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { BrokerStore, MemoryStore, OutputsFirst } from '../../src/exactly-once/index.ts'
+import { dynamodbKits } from './dynamodb-kit.ts'
 import { postgresKits } from './postgres-kit.ts'
 import {
   brokerKit,
@@ -33,7 +34,8 @@ const kits: [string, () => Promise<StoreKit>][] = [
   ['MemoryStore', memoryKit],
   ['SqliteStore', async () => sqliteKit(join(await directory(), 'deep', 'commits.db'))],
   ['BrokerStore', brokerKit],
-  ...postgresKits
+  ...postgresKits,
+  ...dynamodbKits
 ]
 
 describe.each(kits)('%s', (_, open) => {

@@ -56,6 +56,8 @@ export async function runPython(
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk))
+  // When it ends before it has read all, its exit code says so.
+  child.stdin.on('error', () => {})
   child.stdin.end(input)
   const code = await new Promise(resolve => child.once('close', resolve))
   if (code !== 0) throw new Error(`${script} ${words.join(' ')} ended with ${String(code)}: ${errors.slice(-2_000)}`)

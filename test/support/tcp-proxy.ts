@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Bytes as they came through, on their way. */
 export interface Chunk {
@@ -20,6 +21,8 @@ interface Pair {
   readonly client: Socket
   readonly server: Socket
   silent: boolean
+  /** Chunks that are on their way slowly, in order, each way. */
+  readonly slow: { client: Promise<void> | undefined; server: Promise<void> | undefined }
 }
 
 /** A network between a client and a server on this machine, with faults. */
@@ -29,6 +32,8 @@ export class TcpProxy implements AsyncDisposable {
   judge: ((chunk: Chunk) => Verdict) | undefined
   /** Connections that were tried. */
   opened = 0
+  /** Every chunk takes so many ms longer, each way. */
+  delay = 0
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
   readonly #held: { readonly socket: Socket; readonly bytes: Buffer }[] = []
@@ -61,8 +66,9 @@ export class TcpProxy implements AsyncDisposable {
   /** What was held arrives at the server; its answer goes nowhere. */
   async deliver(): Promise<void> {
     for (const { socket, bytes } of this.#held.splice(0)) {
+      if (socket.destroyed) continue
       socket.write(bytes)
-      await once(socket, 'data')
+      await Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => {})
       socket.destroy()
     }
   }
@@ -86,7 +92,12 @@ export class TcpProxy implements AsyncDisposable {
     }
     const server = connect(target, '127.0.0.1')
     server.on('error', () => {})
-    const pair: Pair = { client, server, silent: false }
+    const pair: Pair = {
+      client,
+      server,
+      silent: false,
+      slow: { client: undefined, server: undefined }
+    }
     this.#pairs.add(pair)
     client.on('data', bytes => this.#pass(pair, { from: 'client', bytes, connection }))
     server.on('data', bytes => this.#pass(pair, { from: 'server', bytes, connection }))
@@ -95,6 +106,16 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #pass(pair: Pair, chunk: Chunk): void {
+    const before = pair.slow[chunk.from]
+    if (this.delay === 0 && !before) return this.#deliver(pair, chunk)
+    const arrived = (before ?? Promise.resolve()).then(() => sleep(this.delay)).then(() => this.#deliver(pair, chunk))
+    pair.slow[chunk.from] = arrived
+    void arrived.then(() => {
+      if (pair.slow[chunk.from] === arrived) pair.slow[chunk.from] = undefined
+    })
+  }
+
+  #deliver(pair: Pair, chunk: Chunk): void {
     if (pair.silent || !this.#pairs.has(pair)) return
     const to = chunk.from === 'client' ? pair.server : pair.client
     const verdict = this.judge?.(chunk) ?? 'pass'
