@@ -21,6 +21,7 @@ import { benchKinesis } from './kinesis/index.ts'
 import { benchPostgres } from './postgres.ts'
 import { benchPubsub } from './pubsub/index.ts'
 import { benchPulsar } from './pulsar/index.ts'
+import { benchSchema } from './schema/index.ts'
 import { progress, type Figure } from './measure.ts'
 import { json, table, verdict, type NotRun } from './report.ts'
 
@@ -40,6 +41,18 @@ const benches: Readonly<Record<string, Bench>> = {
   file: {
     figures: ['produce', 'consume', 'exactly-once'],
     run: (wanted, quick) => benchFile(quick ? 50_000 : 300_000, quick ? 1 : 5, wanted)
+  },
+  schema: {
+    figures: [
+      'encode and decode',
+      'encode',
+      'decode',
+      'encode, kafkajs registry',
+      'decode, kafkajs registry',
+      'encode, confluentinc registry',
+      'decode, confluentinc registry'
+    ],
+    run: (wanted, quick) => benchSchema(quick ? { records: 20_000, pairs: 1 } : { records: 400_000, pairs: 5 }, wanted)
   },
   kafka: {
     figures: ['produce', 'consume', 'exactly-once'],

@@ -1,18 +1,27 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec, CodecContext } from '../core/codec.ts'
-import type { RegisteredSchema, SchemaRegistry } from '../core/registry.ts'
+import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
 import { bareCodec, createEngine, framedCodec } from './avro/codec.ts'
 import { canonicalOf } from './avro/canonical.ts'
 import { checkAvro } from './avro/compatibility.ts'
 import type { AvroSchema, AvroValue } from './avro/infer.ts'
-import type { AvroType } from './avro/model.ts'
+import { isNamed, type AvroType } from './avro/model.ts'
 import { fromText, parseAvro } from './avro/parse.ts'
 import { loadAvsc } from './avro/peer.ts'
-import { subjectOf } from './wire.ts'
+import { dependenciesOf } from './registry/references.ts'
+import { registerReferences, subjectFor, type ReferencedSchema, type SubjectStrategy } from './subjects.ts'
 
 export interface AvroOptions {
-  /** The subject of the schema in the registry. Default: `<topic>-value`, `<topic>-key`. */
-  readonly subject?: string
+  /**
+   * The subject of the schema in the registry, or how it is named (`topicName`, `recordName`, `topicRecordName`, or a
+   * function of yours). Default: `topicName`, which gives `<topic>-value` and `<topic>-key`.
+   */
+  readonly subject?: string | SubjectStrategy
+  /**
+   * Schemas of other subjects whose types this one names, those that others need first. They are registered before it;
+   * with `register: false` they are looked up.
+   */
+  readonly references?: readonly ReferencedSchema[]
   /**
    * What happens at start. `true`, the default: the schema is registered, under the compatibility rule of its subject.
    * `false`: it is only looked up, for services whose schemas are registered by others. A schema that is not found then
@@ -67,7 +76,8 @@ export function avro<Value>(schema: string | object, options?: AvroOptions): Cod
 export function avro(schema: unknown, options: AvroOptions = {}): any {
   checkOptions(options)
   const definition = fromText(schema)
-  const parsed = parseAvro(definition)
+  const referenced = (options.references ?? []).map(nameReference)
+  const parsed = parseAvro(definition, { dependencies: referenced })
   const { long = 'bigint' } = options
   const unbound: Codec<unknown> = {
     name: 'avro',
@@ -79,8 +89,10 @@ export function avro(schema: unknown, options: AvroOptions = {}): any {
       const avsc = await loadAvsc()
       const engine = createEngine(avsc, parsed, long)
       if (options.id === false) return bareCodec('avro', engine)
-      const subject = options.subject ?? subjectOf(context.topic, context.part)
-      const text = { type: 'AVRO' as const, schema: JSON.stringify(definition) }
+      const subject = subjectFor(options.subject, context, isNamed(parsed) ? parsed.name : undefined)
+      const references = await registerReferences(registry!, 'AVRO', referenced, options.register !== false)
+      const schema = JSON.stringify(definition)
+      const text = { type: 'AVRO' as const, schema, ...(references.length > 0 && { references }) }
       const own =
         options.register === false
           ? await find(registry!, subject, parsed, text)
@@ -91,22 +103,31 @@ export function avro(schema: unknown, options: AvroOptions = {}): any {
   return unbound
 }
 
-/** Registries that can tell a version by its schema, and not only the last one. */
-interface WithLookup {
-  lookup?(subject: string, schema: Omit<RegisteredSchema, 'id'>): Promise<RegisteredSchema | undefined>
+/** An Avro reference is called by the full name of the type that it brings. */
+function nameReference({ subject, name, schema }: ReferencedSchema): { subject: string; name: string; schema: string } {
+  const definition = fromText(schema) as { name?: unknown; namespace?: unknown }
+  const own = typeof definition?.name === 'string' ? definition.name : undefined
+  const full =
+    own && !own.includes('.') && typeof definition.namespace === 'string' ? `${definition.namespace}.${own}` : own
+  if (name === undefined && full === undefined)
+    throw new StreamError(
+      'bad-schema',
+      `avro: the reference to '${subject}' has no name: only records, enums and fixed do`
+    )
+  return { subject, name: name ?? full!, schema: JSON.stringify(definition) }
 }
 
 async function find(
-  registry: SchemaRegistry & WithLookup,
+  registry: SchemaRegistry,
   subject: string,
   parsed: AvroType,
   text: Omit<RegisteredSchema, 'id'>
-): Promise<{ id: number } | { missing: string }> {
+): Promise<{ id: SchemaId } | { missing: string }> {
   const found = await registry.lookup?.(subject, text)
   if (found) return found
   const latest = await registry.latest(subject)
   if (latest?.type === 'AVRO') {
-    const writer = parseAvro(latest.schema, { lenient: true })
+    const writer = parseAvro(latest.schema, { lenient: true, dependencies: await dependenciesOf(latest, registry) })
     if (canonicalOf(writer) === canonicalOf(parsed)) return latest
     const problems = checkAvro(parsed, writer)
     if (problems.length > 0) {
@@ -137,7 +158,7 @@ function noRegistry({ topic, part }: CodecContext): StreamError {
   )
 }
 
-const known: ReadonlySet<string> = new Set<keyof AvroOptions>(['subject', 'register', 'id', 'long'])
+const known: ReadonlySet<string> = new Set<keyof AvroOptions>(['subject', 'references', 'register', 'id', 'long'])
 
 function checkOptions(options: AvroOptions): void {
   for (const name of Object.keys(options))

@@ -1,12 +1,18 @@
 import { StreamError } from '../core/errors.ts'
-import { view, type Codec } from '../core/codec.ts'
+import type { Codec } from '../core/codec.ts'
+import type { SchemaId } from '../core/registry.ts'
 import type { StandardSchema, InputOf, JsonSchemaSource, OutputOf } from './json/standard-schema.ts'
+import { jsonBytes, parseJson } from './json/text.ts'
 import { createCheck } from './json/validate.ts'
-import { headerSize, isFramed, subjectOf, writeHeader } from './wire.ts'
+import { subjectFor, type SubjectStrategy } from './subjects.ts'
+import { confluentFraming } from './wire.ts'
 
 export interface JsonOptions {
-  /** The subject of the schema in the registry. Default: `<topic>-value`, `<topic>-key`. */
-  readonly subject?: string
+  /**
+   * The subject of the schema in the registry, or how it is named (`topicName`, `recordName`, `topicRecordName`, or a
+   * function of yours). Default: `topicName`, which gives `<topic>-value` and `<topic>-key`.
+   */
+  readonly subject?: string | SubjectStrategy
   /** `false`: plain JSON, whatever registry the client has. Default `true`. */
   readonly id?: boolean
 }
@@ -47,58 +53,27 @@ export function json<Schema extends StandardSchema<any, any>>(
       throw new StreamError('bad-config', `json: unknown option '${name}'; known are subject, id`)
   return {
     ...codec(schema, undefined),
-    async bind({ topic, part, registry }) {
+    async bind(context) {
+      const { registry } = context
       if (!registry || options.id === false) return codec(schema, undefined)
       const text = jsonSchemaOf(schema)
       if (text === undefined) return codec(schema, undefined)
-      const { id } = await registry.register(options.subject ?? subjectOf(topic, part), { type: 'JSON', schema: text })
-      return codec(schema, id)
+      const title = (JSON.parse(text) as { title?: unknown }).title
+      const subject = subjectFor(options.subject, context, typeof title === 'string' ? title : undefined)
+      const { id } = await registry.register(subject, { type: 'JSON', schema: text })
+      return codec(schema, id, registry.framing)
     }
   }
 }
 
-function codec(validator: StandardSchema, id: number | undefined): Codec<any> {
+function codec(validator: StandardSchema, id: SchemaId | undefined, framing = confluentFraming): Codec<any> {
   const check = createCheck(validator)
   return {
     name: 'json',
-    encode(value) {
-      const encoded = stringify(check(value))
-      if (id === undefined) return Buffer.from(encoded, 'utf8')
-      const size = Buffer.byteLength(encoded, 'utf8')
-      const bytes = Buffer.allocUnsafe(headerSize + size)
-      writeHeader(bytes, 0, id)
-      bytes.write(encoded, headerSize, size, 'utf8')
-      return bytes
-    },
-    decode: bytes => check(parse(bytes))
+    encode: value => jsonBytes(check(value), id, framing),
+    decode: bytes => check(parseJson(bytes, framing))
   }
 }
-
-function stringify(value: unknown): string {
-  let encoded: string | undefined
-  try {
-    encoded = JSON.stringify(value)
-  } catch {
-    // The message of the runtime names properties, and for a bigint that is all there is to say.
-    throw new StreamError('bad-record', 'the value cannot be written as JSON: it holds a bigint, or itself')
-  }
-  if (encoded === undefined) throw new StreamError('bad-record', 'the value cannot be written as JSON: it is undefined')
-  return encoded
-}
-
-function parse(bytes: Uint8Array): unknown {
-  try {
-    const start = isFramed(bytes) ? headerSize : 0
-    const decoded = view(bytes).toString('utf8', start)
-    // A replacement shows up for malformed bytes, or was written; the strict decoder tells.
-    const checked = decoded.includes('\uFFFD') ? strict.decode(bytes.subarray(start)) : decoded
-    return JSON.parse(checked) as unknown
-  } catch {
-    // The message of the parser quotes what it read.
-    throw new StreamError('bad-record', `${bytes.length} bytes that are not JSON`)
-  }
-}
-const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The schema of what is read, as text; nothing when the validator cannot say it. */
 function jsonSchemaOf(validator: StandardSchema): string | undefined {

@@ -1,4 +1,5 @@
 import { StreamError } from '../core/errors.ts'
+import type { SchemaFraming, SchemaId } from '../core/registry.ts'
 
 /**
  * The wire format that Confluent made common: a zero, the id of the schema in four bytes (big endian), then the
@@ -20,27 +21,30 @@ export function isFramed(bytes: Uint8Array): boolean {
   return bytes.length >= headerSize && bytes[0] === 0
 }
 
-/** The id in front of a payload. Throws `bad-record` when there is none. */
-export function readId(bytes: Uint8Array): number {
-  if (bytes.length < headerSize)
-    throw new StreamError(
-      'bad-record',
-      `expected the 5 bytes of a schema id before the payload, got ${bytes.length} bytes in all`
-    )
-  if (bytes[0] !== 0)
-    throw new StreamError(
-      'bad-record',
-      `expected magic byte 0 before a schema id, got ${bytes[0]}: this was not written with a schema registry`
-    )
-  return idAt(bytes)
-}
-
 /** Of bytes that are framed. */
 export function idAt(bytes: Uint8Array): number {
   return ((bytes[1]! << 24) | (bytes[2]! << 16) | (bytes[3]! << 8) | bytes[4]!) >>> 0
 }
 
-/** How subjects are called unless the codec says otherwise. */
-export function subjectOf(topic: string, part: 'key' | 'value'): string {
-  return `${topic}-${part}`
+export const confluentFraming: SchemaFraming = {
+  headerSize,
+  isFramed,
+  idAt,
+  write: (target, id) => writeHeader(target as Buffer, 0, id as number)
+}
+
+/** The id in front of a payload. Throws `bad-record` when there is none. */
+export function readId(bytes: Uint8Array, framing: SchemaFraming = confluentFraming): SchemaId {
+  if (framing.isFramed(bytes)) return framing.idAt(bytes)
+  if (bytes.length < framing.headerSize)
+    throw new StreamError(
+      'bad-record',
+      `expected the ${framing.headerSize} bytes of a schema id before the payload, got ${bytes.length} bytes in all`
+    )
+  throw new StreamError(
+    'bad-record',
+    framing === confluentFraming
+      ? `expected magic byte 0 before a schema id, got ${bytes[0]}: this was not written with a schema registry`
+      : 'expected a schema id before the payload: this was not written with this kind of schema registry'
+  )
 }

@@ -1,6 +1,7 @@
 import { asStreamError, StreamError } from '../core/errors.ts'
-import type { RegisteredSchema, SchemaRegistry } from '../core/registry.ts'
-import { idAt, isFramed } from './wire.ts'
+import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
+import { dependenciesOf, type Dependency } from './registry/references.ts'
+import { confluentFraming } from './wire.ts'
 
 /** So many writers of one topic are remembered twice over: the present generation and the one before. */
 const generationSize = 256
@@ -14,11 +15,11 @@ const parallel = 8
  */
 export interface Writers<Reader> {
   /** Throws `bad-schema` when the id is unknown, or its schema cannot be read. */
-  get(id: number): Reader
+  get(id: SchemaId): Reader
   /** Fetches what these payloads need and is not known. Returns nothing when all is known. */
   prepare(payloads: readonly Uint8Array[]): Promise<void> | undefined
   /** Makes one known without a fetch. */
-  add(id: number, reader: Reader): void
+  add(id: SchemaId, reader: Reader): void
 }
 
 /**
@@ -27,18 +28,19 @@ export interface Writers<Reader> {
  */
 export function createWriters<Reader>(
   registry: SchemaRegistry,
-  compile: (schema: RegisteredSchema) => Reader
+  compile: (schema: RegisteredSchema, dependencies: readonly Dependency[]) => Reader | Promise<Reader>
 ): Writers<Reader> {
+  const { isFramed, idAt } = registry.framing ?? confluentFraming
   // Two generations: what `prepare` has seen is in the present one, so that hundreds of others must come between it and
   // `decode` before it is lost.
-  let present = new Map<number, Reader | StreamError>()
-  let past = new Map<number, Reader | StreamError>()
-  const pending = new Map<number, Promise<void>>()
-  let lastId = -1
+  let present = new Map<SchemaId, Reader | StreamError>()
+  let past = new Map<SchemaId, Reader | StreamError>()
+  const pending = new Map<SchemaId, Promise<void>>()
+  let lastId: SchemaId = -1
   let lastReader: Reader | undefined
 
-  const find = (id: number): Reader | StreamError | undefined => present.get(id) ?? past.get(id)
-  const remember = (id: number, reader: Reader | StreamError): void => {
+  const find = (id: SchemaId): Reader | StreamError | undefined => present.get(id) ?? past.get(id)
+  const remember = (id: SchemaId, reader: Reader | StreamError): void => {
     if (present.size >= generationSize) {
       past = present
       present = new Map()
@@ -46,24 +48,27 @@ export function createWriters<Reader>(
     present.set(id, reader)
     if (id === lastId) lastId = -1
   }
-  const fetch = async (id: number): Promise<void> => {
+  const fetch = async (id: SchemaId): Promise<void> => {
     let schema: RegisteredSchema
+    let dependencies: readonly Dependency[]
     try {
       schema = await registry.byId(id)
+      dependencies = await dependenciesOf(schema, registry)
     } catch (error) {
       const failure = asStreamError(error, 'connection', `schema registry '${registry.name}'`, { retryable: true })
-      if (failure.code !== 'bad-schema') throw failure
+      const final = failure.code === 'connection' && !failure.retryable
+      if (failure.code !== 'bad-schema' && !final) throw failure
       // The record is the problem, not the registry: it is refused when it is decoded, and its batch goes on.
       remember(id, new UnknownId(id, failure))
       return
     }
     try {
-      remember(id, compile(schema))
+      remember(id, await compile(schema, dependencies))
     } catch (error) {
       remember(id, asStreamError(error, 'bad-schema', `schema ${id}`))
     }
   }
-  const fetchOnce = (id: number): Promise<void> => {
+  const fetchOnce = (id: SchemaId): Promise<void> => {
     let request = pending.get(id)
     if (!request) {
       request = fetch(id).finally(() => pending.delete(id))
@@ -85,8 +90,8 @@ export function createWriters<Reader>(
       return found
     },
     prepare(payloads) {
-      let missing: Set<number> | undefined
-      let checked = -1
+      let missing: Set<SchemaId> | undefined
+      let checked: SchemaId = -1
       for (const payload of payloads) {
         if (!isFramed(payload)) continue
         const id = idAt(payload)
@@ -103,12 +108,13 @@ export function createWriters<Reader>(
 }
 
 class UnknownId extends StreamError {
-  constructor(id: number, cause: StreamError) {
-    super('bad-schema', `no schema has id ${id}: ${cause.message}`, { adapter: cause.adapter, cause })
+  constructor(id: SchemaId, cause: StreamError) {
+    const what = cause.code === 'connection' ? `schema ${id} could not be fetched` : `no schema has id ${id}`
+    super('bad-schema', `${what}: ${cause.message}`, { adapter: cause.adapter, cause })
   }
 }
 
-async function inParallel(ids: readonly number[], task: (id: number) => Promise<void>): Promise<void> {
+async function inParallel(ids: readonly SchemaId[], task: (id: SchemaId) => Promise<void>): Promise<void> {
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < ids.length) await task(ids[next++]!)

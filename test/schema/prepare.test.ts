@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { SchemaId } from '../../src/core/registry.ts'
 import { avro } from '../../src/schema/index.ts'
 import { createWriters } from '../../src/schema/writers.ts'
 import { bound, failure, stubRegistry } from './support.ts'
@@ -84,9 +85,9 @@ test('bytes without a header do not disturb the others', async () => {
 })
 
 test('what is remembered is bounded, and compiled once', async () => {
-  const compiled: number[] = []
-  const registry = { ...stubRegistry({}), byId: async (id: number) => ({ id, type: 'AVRO' as const, schema: '' }) }
-  const writers = createWriters<number>(registry, ({ id }) => {
+  const compiled: SchemaId[] = []
+  const registry = { ...stubRegistry({}), byId: async (id: SchemaId) => ({ id, type: 'AVRO' as const, schema: '' }) }
+  const writers = createWriters<SchemaId>(registry, ({ id }) => {
     compiled.push(id)
     return id
   })
@@ -102,8 +103,8 @@ test('what is remembered is bounded, and compiled once', async () => {
 })
 
 test('what one batch has prepared is not lost to another before it is decoded', async () => {
-  const registry = { ...stubRegistry({}), byId: async (id: number) => ({ id, type: 'AVRO' as const, schema: '' }) }
-  const writers = createWriters<number>(registry, ({ id }) => id)
+  const registry = { ...stubRegistry({}), byId: async (id: SchemaId) => ({ id, type: 'AVRO' as const, schema: '' }) }
+  const writers = createWriters<SchemaId>(registry, ({ id }) => id)
   await writers.prepare([payload(1)])
   for (let id = 1_000; id < 1_000 + 511; id++) {
     // Known, hence nothing to wait for, at whatever age.
@@ -118,7 +119,7 @@ test('few requests at a time, however many ids a batch has', async () => {
   let most = 0
   const registry = {
     ...stubRegistry({}),
-    byId: async (id: number) => {
+    byId: async (id: SchemaId) => {
       most = Math.max(most, ++open)
       await new Promise(resolve => setImmediate(resolve))
       open--

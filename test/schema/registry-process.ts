@@ -3,7 +3,7 @@ import { fileRegistry } from '../../src/schema/index.ts'
 
 const [folder, name, count] = process.argv.slice(2) as [string, string, string]
 const registry = fileRegistry(folder)
-const ids: number[] = []
+const ids: (number | string)[] = []
 for (let round = 0; round < Number(count); round++) {
   // One subject that all processes evolve at the same time, one of its own, and one schema that is the same for all.
   const schema = (field: string): string =>

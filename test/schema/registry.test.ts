@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { fileRegistry, memoryRegistry, type EmbeddedRegistry } from '../../src/schema/index.ts'
+import { fileRegistry, memoryRegistry, type ManagedRegistry } from '../../src/schema/index.ts'
 import { failure } from './support.ts'
 
 const folders: string[] = []
@@ -10,7 +10,7 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true })
 })
 
-const kinds: Record<string, () => Promise<EmbeddedRegistry>> = {
+const kinds: Record<string, () => Promise<ManagedRegistry>> = {
   memoryRegistry: async () => memoryRegistry(),
   fileRegistry: async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-schemas-'))
@@ -28,7 +28,7 @@ const b = { name: 'b', type: 'int' }
 const c = { name: 'c', type: 'int', default: 0 }
 
 describe.each(Object.entries(kinds))('%s', (_name, create) => {
-  let registry: EmbeddedRegistry
+  let registry: ManagedRegistry
   beforeEach(async () => {
     registry = await create()
   })
@@ -86,7 +86,7 @@ describe.each(Object.entries(kinds))('%s', (_name, create) => {
       { name: 'a', type: 'long', aliases: ['z'] },
       { name: 'a', type: { type: 'long', logicalType: 'timestamp-millis' } }
     ]
-    const ids = new Set<number>()
+    const ids = new Set<number | string>()
     for (const variant of variants) ids.add((await registry.register('v', avroText(variant))).id)
     expect(ids.size).toBe(4)
   })
@@ -149,6 +149,7 @@ describe.each(Object.entries(kinds))('%s', (_name, create) => {
       expect(await registry.register(subject, { type: 'AVRO', schema: 'string' })).toEqual({
         id: 1,
         type: 'AVRO',
+        version: 1,
         schema: '"string"'
       })
     expect(await registry.subjects()).toHaveLength(9)

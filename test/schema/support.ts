@@ -1,6 +1,6 @@
 import type { Codec } from '../../src/core/codec.ts'
 import { StreamError, type ErrorCode } from '../../src/core/errors.ts'
-import type { RegisteredSchema, SchemaRegistry } from '../../src/core/registry.ts'
+import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../../src/core/registry.ts'
 import { expect } from 'vitest'
 
 export const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')
@@ -28,12 +28,12 @@ export function stubRegistry(schemas: Record<number, unknown>): SchemaRegistry &
     name: 'stub',
     asked: [] as number[],
     down: false,
-    byId: async (id: number): Promise<RegisteredSchema> => {
-      registry.asked.push(id)
+    byId: async (id: SchemaId): Promise<RegisteredSchema> => {
+      registry.asked.push(id as number)
       await Promise.resolve()
       if (registry.down) throw new StreamError('connection', 'the stub is down', { retryable: true })
-      if (schemas[id] === undefined) throw new StreamError('bad-schema', `no ${id}`)
-      return { id, type: 'AVRO', schema: JSON.stringify(schemas[id]) }
+      if (schemas[id as number] === undefined) throw new StreamError('bad-schema', `no ${id}`)
+      return { id, type: 'AVRO', schema: JSON.stringify(schemas[id as number]) }
     },
     register: async (_subject: string, schema: Omit<RegisteredSchema, 'id'>): Promise<RegisteredSchema> => ({
       ...schema,

@@ -1,9 +1,9 @@
 import { StreamError } from '../../core/errors.ts'
 import type { Codec } from '../../core/codec.ts'
 import { view } from '../../core/codec.ts'
-import type { SchemaRegistry } from '../../core/registry.ts'
+import type { SchemaId, SchemaRegistry } from '../../core/registry.ts'
 import { createSlab } from '../slab.ts'
-import { headerSize, readId, writeHeader } from '../wire.ts'
+import { confluentFraming, readId } from '../wire.ts'
 import { createWriters } from '../writers.ts'
 import { canonicalOf } from './canonical.ts'
 import { checkAvro } from './compatibility.ts'
@@ -73,47 +73,53 @@ export function framedCodec(
   name: string,
   engine: AvroEngine,
   registry: SchemaRegistry,
-  own: { readonly id: number } | { readonly missing: string },
+  own: { readonly id: SchemaId } | { readonly missing: string },
   parts: { readonly avsc: Avsc; readonly long: 'bigint' | 'number' }
 ): Codec<unknown> {
+  const framing = registry.framing ?? confluentFraming
+  const { headerSize } = framing
   const same = { proof: engine.proof, resolver: undefined }
   const canonical = canonicalOf(engine.schema)
-  const writers = createWriters<{ proof: Proof; resolver: AvscResolver | undefined }>(registry, registered => {
-    if (registered.type !== 'AVRO')
-      throw new StreamError('bad-schema', `schema ${registered.id} is ${registered.type}, expected AVRO`)
-    const writer = parseAvro(registered.schema, { lenient: true })
-    if (canonicalOf(writer) === canonical) return same
-    const problems = checkAvro(engine.schema, writer)
-    if (problems.length > 0) {
-      const sentences = problems.map(problem => `${problem.where} ${problem.reason}`).join('; ')
-      throw new StreamError(
-        'bad-schema',
-        `this topic's schema cannot read records of schema ${registered.id}: ${sentences}`
-      )
+  const writers = createWriters<{ proof: Proof; resolver: AvscResolver | undefined }>(
+    registry,
+    (registered, dependencies) => {
+      if (registered.type !== 'AVRO')
+        throw new StreamError('bad-schema', `schema ${registered.id} is ${registered.type}, expected AVRO`)
+      const writer = parseAvro(registered.schema, { lenient: true, dependencies })
+      if (canonicalOf(writer) === canonical) return same
+      const problems = checkAvro(engine.schema, writer)
+      if (problems.length > 0) {
+        const sentences = problems.map(problem => `${problem.where} ${problem.reason}`).join('; ')
+        throw new StreamError(
+          'bad-schema',
+          `this topic's schema cannot read records of schema ${registered.id}: ${sentences}`
+        )
+      }
+      return {
+        proof: proofOf(writer),
+        resolver: resolve(engine, buildChecked(parts.avsc, writer, parts.long, false), registered.id)
+      }
     }
-    return {
-      proof: proofOf(writer),
-      resolver: resolve(engine, buildChecked(parts.avsc, writer, parts.long, false), registered.id)
-    }
-  })
+  )
   if ('id' in own) writers.add(own.id, same)
   return {
     name,
     encode(value) {
       if ('missing' in own) throw new StreamError('bad-schema', own.missing)
       const bytes = engine.encode(value, headerSize)
-      writeHeader(bytes, 0, own.id)
+      framing.write(bytes, own.id)
       return bytes
     },
     decode(bytes) {
-      const writer = writers.get(readId(bytes))
+      const writer = writers.get(readId(bytes, framing))
+      if (framing.payload) return engine.decode(view(framing.payload(bytes)), 0, writer.proof, writer.resolver)
       return engine.decode(view(bytes), headerSize, writer.proof, writer.resolver)
     },
     prepare: payloads => writers.prepare(payloads)
   }
 }
 
-function resolve(engine: AvroEngine, writer: AvscType, id: number): AvscResolver {
+function resolve(engine: AvroEngine, writer: AvscType, id: SchemaId): AvscResolver {
   try {
     return resolverOf(engine.type, writer)
   } catch (error) {

@@ -20,6 +20,8 @@ export interface ParseOptions {
    * other rules may have registered.
    */
   readonly lenient?: boolean
+  /** Schemas whose types this one names, those that others need first. */
+  readonly dependencies?: readonly { readonly schema: string }[]
 }
 
 /** Nested definitions beyond this are refused: no person writes them, and every walk over a schema is recursive. */
@@ -40,6 +42,8 @@ export function parseAvro(schema: unknown, options: ParseOptions = {}): AvroType
   const later: (() => void)[] = []
   const lenient = options.lenient ?? false
   const names = new Map<string, NamedType>()
+  for (const dependency of options.dependencies ?? [])
+    parse(fromText(dependency.schema), { names, namespace: '', path: '', depth: 0, later: [], lenient: true })
   const type = parse(fromText(schema), { names, namespace: '', path: '', depth: 0, later, lenient })
   // A default may need a type that is defined after it.
   for (const task of later) task()

@@ -2,10 +2,16 @@ import { StreamError } from '../../core/errors.ts'
 import type { RegisteredSchema } from '../../core/registry.ts'
 import { canonicalOf } from '../avro/canonical.ts'
 import { checkAvro } from '../avro/compatibility.ts'
+import type { AvroType } from '../avro/model.ts'
 import { parseAvro } from '../avro/parse.ts'
 import { checkJsonSchema } from '../json/compatibility.ts'
-import { parseJsonSchema } from '../json/json-schema.ts'
+import { bundle } from '../json/bundle.ts'
+import { parseJsonSchema, type JsonSchema } from '../json/json-schema.ts'
+import { checkProto } from '../protobuf/compatibility.ts'
+import { canonicalProto, parseProto, type ProtoFile } from '../protobuf/parse.ts'
+import { hasParser, loadParser } from '../protobuf/peer.ts'
 import { sorted } from '../sorted.ts'
+import type { Dependency } from './references.ts'
 
 /**
  * What a new version of a subject must keep possible.
@@ -27,7 +33,12 @@ export const compatibilities = [
 
 export type SchemaText = Omit<RegisteredSchema, 'id'>
 
-export interface EarlierVersion extends SchemaText {
+/** With the schemas that it names, those that others need first. */
+export interface ResolvedText extends SchemaText {
+  readonly dependencies?: readonly Dependency[]
+}
+
+export interface EarlierVersion extends ResolvedText {
   readonly version: number
 }
 
@@ -43,17 +54,18 @@ export function parseCompatibility(value: unknown): Compatibility {
  * The form in which schemas are compared, so that formatting does not matter. Throws `bad-schema` when the text is
  * none. A schema about to be registered is parsed strictly, its defaults included.
  */
-export function canonicalText(schema: SchemaText, strict: boolean): string {
-  if (schema.type === 'AVRO') return canonicalOf(parseAvro(schema.schema, { lenient: !strict }))
-  if (schema.type === 'JSON') return JSON.stringify(sorted(parseJsonSchema(schema.schema)))
-  return schema.schema.trim()
+export function canonicalText(schema: ResolvedText, strict: boolean): string {
+  if (schema.type === 'AVRO') return canonicalOf(avroOf(schema, !strict))
+  if (schema.type === 'JSON') return JSON.stringify(sorted(jsonOf(schema)))
+  // Without the parser, formatting matters: the text is all there is.
+  return hasParser() ? canonicalProto(schema.schema, schema.dependencies ?? []) : schema.schema.trim()
 }
 
 /**
  * A sentence for each rule of the level that `next` breaks: the field, the rule, the fix. Earlier versions oldest
  * first.
  */
-export function brokenRules(level: Compatibility, next: SchemaText, earlier: readonly EarlierVersion[]): string[] {
+export function brokenRules(level: Compatibility, next: ResolvedText, earlier: readonly EarlierVersion[]): string[] {
   if (level === 'none') return []
   const against = level.endsWith('-transitive') ? earlier : earlier.slice(-1)
   const sentences = against.flatMap(version => {
@@ -77,24 +89,60 @@ function sentence(where: string, reason: string, rule: string, fix: string): str
   return `${where} ${reason} (${rule}); ${fix}`
 }
 
+/**
+ * The same for schemas at hand, without a registry: a sentence for each rule of `level` that `next` breaks, with the
+ * field and the fix. Errors: `bad-schema`, `bad-config`, `peer-missing`.
+ *
+ * @param earlier the versions before it, oldest first
+ */
+export async function checkCompatibility(
+  level: Compatibility,
+  next: SchemaText,
+  earlier: readonly SchemaText[]
+): Promise<readonly string[]> {
+  parseCompatibility(level)
+  await prepareTypes(next, ...earlier)
+  canonicalText(next, true)
+  return brokenRules(
+    level,
+    next,
+    earlier.map((schema, index) => ({ ...schema, version: index + 1 }))
+  )
+}
+
 /** `role` is the role of the new schema. */
 function check(
-  reader: SchemaText,
-  writer: SchemaText,
+  reader: ResolvedText,
+  writer: ResolvedText,
   role: 'reader' | 'writer'
 ): { where: string; reason: string; fix: string }[] {
-  if (reader.type === 'PROTOBUF')
-    throw new StreamError(
-      'unsupported',
-      "an embedded registry does not compare PROTOBUF schemas: set the compatibility of the subject to 'none'"
-    )
   const problems =
     reader.type === 'AVRO'
-      ? checkAvro(parseAvro(reader.schema, { lenient: true }), parseAvro(writer.schema, { lenient: true }))
-      : checkJsonSchema(parseJsonSchema(reader.schema), parseJsonSchema(writer.schema))
+      ? checkAvro(avroOf(reader, true), avroOf(writer, true))
+      : reader.type === 'JSON'
+        ? checkJsonSchema(jsonOf(reader), jsonOf(writer))
+        : checkProto(protoOf(reader), protoOf(writer))
   return problems.map(({ where, reason, fixReader, fixWriter }) => ({
     where,
     reason,
     fix: role === 'reader' ? fixReader : fixWriter
   }))
+}
+
+function avroOf({ schema, dependencies = [] }: ResolvedText, lenient: boolean): AvroType {
+  return parseAvro(schema, { lenient, dependencies })
+}
+
+function jsonOf({ schema, dependencies = [] }: ResolvedText): JsonSchema {
+  return bundle(parseJsonSchema(schema), dependencies)
+}
+
+function protoOf({ schema, dependencies = [] }: ResolvedText): ProtoFile {
+  return parseProto(schema, dependencies)
+}
+
+/** Loads what comparing these takes, and does nothing when it is not installed: then texts are compared as they are. */
+export async function prepareTypes(...schemas: readonly Pick<SchemaText, 'type'>[]): Promise<void> {
+  if (hasParser() || !schemas.some(({ type }) => type === 'PROTOBUF')) return
+  await loadParser().catch(() => {})
 }

@@ -1,33 +1,18 @@
 import { StreamError } from '../../core/errors.ts'
-import type { RegisteredSchema, SchemaRegistry } from '../../core/registry.ts'
-import { canonicalText, parseCompatibility, type Compatibility, type SchemaText } from './compatibility.ts'
+import { canonicalText, parseCompatibility, prepareTypes, type Compatibility } from './compatibility.ts'
+import type { ManagedRegistry } from './managed.ts'
 import {
   addVersion,
   checkNext,
   findById,
   findLatest,
   findSame,
+  findVersion,
   plain,
-  type RegisteredVersion,
+  resolved,
   type RegistryState,
   type Subject
 } from './state.ts'
-
-/** A registry inside the process: what every registry does, and the management of its rules. */
-export interface EmbeddedRegistry extends SchemaRegistry {
-  /** The subject's version of this schema, formatting aside. Never registers. */
-  lookup(subject: string, schema: SchemaText): Promise<RegisteredSchema | undefined>
-  /** Names of all subjects, in order. */
-  subjects(): Promise<readonly string[]>
-  /** Oldest first. Throws `bad-schema` for an unknown subject. */
-  versions(subject: string): Promise<readonly RegisteredVersion[]>
-  /** The rule that holds for the subject, or for all that have none of their own. Default `backward`. */
-  compatibility(subject?: string): Promise<Compatibility>
-  /**
-   * Sets the rule of a subject (which may be new), or of the registry. Versions that are there are not checked again.
-   */
-  setCompatibility(level: Compatibility, subject?: string): Promise<void>
-}
 
 /** Where the state is kept. */
 export interface RegistryStore {
@@ -47,14 +32,16 @@ export interface Change<Result> {
   readonly result: Result
 }
 
-export function embeddedRegistry(store: RegistryStore): EmbeddedRegistry {
+export function embeddedRegistry(store: RegistryStore): ManagedRegistry {
   return {
     name: store.name,
     async register(subject, schema) {
       checkSubject(subject)
-      canonicalText(schema, true)
+      await prepareTypes(schema)
       // Most calls come from a service that starts again with the schema of yesterday: no lock for those.
-      const known = findSame(await store.read(true), subject, schema)
+      const now = await store.read(true)
+      canonicalText(resolved(now, schema), true)
+      const known = findSame(now, subject, schema)
       if (known) return known
       return store.update(state => {
         const found = findSame(state, subject, schema)
@@ -69,8 +56,20 @@ export function embeddedRegistry(store: RegistryStore): EmbeddedRegistry {
       throw new StreamError('bad-schema', `${store.name} holds no schema with id ${id}`)
     },
     latest: async subject => findLatest(await store.read(true), subject),
-    lookup: async (subject, schema) => findSame(await store.read(true), subject, schema),
-    check: async (subject, schema) => checkNext(await store.read(true), subject, schema),
+    async lookup(subject, schema) {
+      await prepareTypes(schema)
+      return findSame(await store.read(true), subject, schema)
+    },
+    async check(subject, schema) {
+      await prepareTypes(schema)
+      return checkNext(await store.read(true), subject, schema)
+    },
+    async version(subject, version) {
+      const found =
+        findVersion(await store.read(false), subject, version) ?? findVersion(await store.read(true), subject, version)
+      if (found) return plain(found)
+      throw new StreamError('bad-schema', `${store.name} holds no version ${version} of subject '${subject}'`)
+    },
     subjects: async () => [...(await store.read(true)).subjects.keys()].sort(),
     async versions(subject) {
       const found = (await store.read(true)).subjects.get(subject)

@@ -2,9 +2,11 @@ import { mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { asStreamError, StreamError } from '../../core/errors.ts'
 import { systemEnvironment, type Environment } from '../../core/environment.ts'
-import { embeddedRegistry, type EmbeddedRegistry } from './embedded.ts'
+import { prepareTypes } from './compatibility.ts'
+import { embeddedRegistry } from './embedded.ts'
 import { fileNameOf, parseRules, parseSubject, printRules, printSubject, rulesFile, subjectOfFile } from './files.ts'
 import { withLock } from './lock.ts'
+import type { ManagedRegistry } from './managed.ts'
 import { emptyState, refuseDoubleIds, type RegistryState, type Subject } from './state.ts'
 
 export interface FileRegistryOptions {
@@ -25,7 +27,7 @@ const lockFile = '.lock'
  * @example
  * const client = await connect({ brokers: { default: 'file:./data' }, registry: fileRegistry('./schemas') })
  */
-export function fileRegistry(path: string, options: FileRegistryOptions = {}): EmbeddedRegistry {
+export function fileRegistry(path: string, options: FileRegistryOptions = {}): ManagedRegistry {
   const folder = resolve(path)
   const environment = options.environment ?? systemEnvironment
   let known = new Map<string, KnownFile>()
@@ -80,6 +82,7 @@ async function readFolder(folder: string, known: ReadonlyMap<string, KnownFile>)
       continue
     }
     const text = await readFile(path, 'utf8')
+    if (text.includes('"PROTOBUF"')) await prepareTypes({ type: 'PROTOBUF' })
     const content =
       name === rulesFile ? { compatibility: parseRules(path, text) } : { subject: parseSubject(path, text) }
     files.set(name, { stamp, content })

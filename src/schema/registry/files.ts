@@ -1,4 +1,5 @@
 import { StreamError } from '../../core/errors.ts'
+import type { SchemaReference } from '../../core/registry.ts'
 import { canonicalText, parseCompatibility, type Compatibility } from './compatibility.ts'
 import type { RegisteredVersion, Subject } from './state.ts'
 
@@ -25,10 +26,11 @@ export function printSubject({ subject, compatibility, versions }: Subject): str
   const content = {
     subject,
     ...(compatibility && { compatibility }),
-    versions: versions.map(({ version, id, type, schema }) => ({
+    versions: versions.map(({ version, id, type, schema, references }) => ({
       version,
       id,
       type,
+      ...(references && { references }),
       schema: type === 'PROTOBUF' ? schema.split('\n') : (JSON.parse(schema) as unknown)
     }))
   }
@@ -50,7 +52,7 @@ export function parseSubject(path: string, text: string): Subject {
 }
 
 function parseVersion(content: Readonly<Record<string, unknown>>, index: number): RegisteredVersion {
-  const { version, id, type, schema } = content
+  const { version, id, type, schema, references } = content
   const place = `versions[${index}]`
   if (version !== index + 1) throw new Error(`${place} is not version ${index + 1}`)
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 1 || id > 2 ** 32 - 1)
@@ -59,9 +61,20 @@ function parseVersion(content: Readonly<Record<string, unknown>>, index: number)
     throw new Error(`${place} has no type of AVRO, JSON, PROTOBUF`)
   if (schema === undefined) throw new Error(`${place} has no schema`)
   const text = type === 'PROTOBUF' && Array.isArray(schema) ? schema.join('\n') : JSON.stringify(schema)
-  const parsed: RegisteredVersion = { version, id, type, schema: text }
-  canonicalText(parsed, false)
-  return parsed
+  if (references === undefined) {
+    const parsed: RegisteredVersion = { version, id, type, schema: text }
+    canonicalText(parsed, false)
+    return parsed
+  }
+  // Those with references are parsed when all files are read.
+  if (!Array.isArray(references) || !references.every(isReference))
+    throw new Error(`${place} has references that are not a list of { name, subject, version }`)
+  return { version, id, type, schema: text, references }
+}
+
+function isReference(value: unknown): value is SchemaReference {
+  const { name, subject, version } = (value ?? {}) as Record<string, unknown>
+  return typeof name === 'string' && typeof subject === 'string' && Number.isInteger(version)
 }
 
 export function printRules(compatibility: Compatibility): string {

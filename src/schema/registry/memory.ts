@@ -1,4 +1,5 @@
-import { embeddedRegistry, type EmbeddedRegistry } from './embedded.ts'
+import { embeddedRegistry } from './embedded.ts'
+import type { ManagedRegistry } from './managed.ts'
 import { emptyState, type RegistryState } from './state.ts'
 
 /**
@@ -8,7 +9,7 @@ import { emptyState, type RegistryState } from './state.ts'
  * @example
  * const client = await connect({ brokers: { default: 'memory:' }, registry: memoryRegistry() })
  */
-export function memoryRegistry(): EmbeddedRegistry {
+export function memoryRegistry(): ManagedRegistry {
   let state: RegistryState = emptyState
   return embeddedRegistry({
     name: 'memory registry',

@@ -1,8 +1,9 @@
 import { StreamError } from '../../core/errors.ts'
-import type { RegisteredSchema } from '../../core/registry.ts'
+import type { RegisteredSchema, SchemaId } from '../../core/registry.ts'
 import { fromText } from '../avro/parse.ts'
 import { parseJsonSchema } from '../json/json-schema.ts'
-import { brokenRules, canonicalText, type Compatibility, type SchemaText } from './compatibility.ts'
+import { brokenRules, canonicalText, type Compatibility, type ResolvedText, type SchemaText } from './compatibility.ts'
+import { inOrder } from './references.ts'
 
 /** One version of a subject: numbered from 1, never changed. */
 export interface RegisteredVersion extends RegisteredSchema {
@@ -25,7 +26,18 @@ export interface RegistryState {
 
 export const emptyState: RegistryState = { compatibility: 'backward', subjects: new Map() }
 
-export function findById(state: RegistryState, id: number): RegisteredSchema | undefined {
+/** With the schemas that it names. Throws `bad-schema` when one of them is not there. */
+export function resolved<Text extends SchemaText>(state: RegistryState, schema: Text): Text & ResolvedText {
+  if (!schema.references) return schema
+  const dependencies = inOrder(schema, ({ subject, version }) => findVersion(state, subject, version))
+  return { ...schema, dependencies }
+}
+
+export function findVersion(state: RegistryState, subject: string, version: number): RegisteredVersion | undefined {
+  return state.subjects.get(subject)?.versions[version - 1]
+}
+
+export function findById(state: RegistryState, id: SchemaId): RegisteredSchema | undefined {
   for (const { versions } of state.subjects.values()) {
     const found = versions.find(version => version.id === id)
     if (found) return plain(found)
@@ -40,16 +52,18 @@ export function findLatest(state: RegistryState, subject: string): RegisteredSch
 
 /** The version of the subject that says the same as `schema`, however it is formatted. */
 export function findSame(state: RegistryState, subject: string, schema: SchemaText): RegisteredSchema | undefined {
-  const canonical = canonicalText(schema, false)
-  const found = state.subjects.get(subject)?.versions.find(version => same(version, schema, canonical))
+  const canonical = canonicalText(resolved(state, schema), false)
+  const found = state.subjects.get(subject)?.versions.find(version => same(state, version, schema, canonical))
   return found && plain(found)
 }
 
 export function checkNext(state: RegistryState, subject: string, schema: SchemaText): string[] {
-  canonicalText(schema, true)
+  const next = resolved(state, schema)
+  canonicalText(next, true)
   const known = state.subjects.get(subject)
   if (!known || findSame(state, subject, schema)) return []
-  return brokenRules(known.compatibility ?? state.compatibility, schema, known.versions)
+  const versions = known.versions.map(version => resolved(state, version))
+  return brokenRules(known.compatibility ?? state.compatibility, next, versions)
 }
 
 /** The subject with one more version. Throws `bad-schema` with the sentences when a rule forbids it. */
@@ -66,7 +80,8 @@ export function addVersion(
     version: (known.versions.at(-1)?.version ?? 0) + 1,
     id: idFor(state, schema),
     type: schema.type,
-    schema: normalText(schema)
+    schema: normalText(schema),
+    ...(schema.references && { references: schema.references })
   }
   return { subject: { ...known, versions: [...known.versions, added] }, added }
 }
@@ -79,27 +94,27 @@ function normalText({ type, schema }: SchemaText): string {
 
 /** One schema has one id, in whichever subjects it stands. */
 function idFor(state: RegistryState, schema: SchemaText): number {
-  const canonical = canonicalText(schema, false)
+  const canonical = canonicalText(resolved(state, schema), false)
   let highest = 0
   for (const { versions } of state.subjects.values())
     for (const version of versions) {
-      if (same(version, schema, canonical)) return version.id
-      highest = Math.max(highest, version.id)
+      if (same(state, version, schema, canonical)) return version.id as number
+      highest = Math.max(highest, version.id as number)
     }
   return highest + 1
 }
 
 const canonicals = new WeakMap<RegisteredVersion, string>()
 
-function same(version: RegisteredVersion, schema: SchemaText, canonical: string): boolean {
+function same(state: RegistryState, version: RegisteredVersion, schema: SchemaText, canonical: string): boolean {
   if (version.type !== schema.type) return false
   let known = canonicals.get(version)
-  if (known === undefined) canonicals.set(version, (known = canonicalText(version, false)))
+  if (known === undefined) canonicals.set(version, (known = canonicalText(resolved(state, version), false)))
   return known === canonical
 }
 
-export function plain({ id, type, schema }: RegisteredSchema): RegisteredSchema {
-  return { id, type, schema }
+export function plain({ id, type, schema, references, version }: RegisteredVersion): RegisteredSchema {
+  return { id, type, schema, version, ...(references && { references }) }
 }
 
 /**
@@ -107,10 +122,10 @@ export function plain({ id, type, schema }: RegisteredSchema): RegisteredSchema 
  * one.
  */
 export function refuseDoubleIds(state: RegistryState, where: string): void {
-  const seen = new Map<number, { subject: string; canonical: string }>()
+  const seen = new Map<SchemaId, { subject: string; canonical: string }>()
   for (const { subject, versions } of state.subjects.values())
     for (const version of versions) {
-      const canonical = `${version.type} ${canonicalText(version, false)}`
+      const canonical = `${version.type} ${canonicalText(resolved(state, version), false)}`
       const other = seen.get(version.id)
       if (other && other.canonical !== canonical)
         throw new StreamError(

@@ -1,0 +1,86 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { StreamError } from '../../src/core/errors.ts'
+import { openFormats, type Format } from './formats.ts'
+import { mutations, pick, randomFrom } from './mutate.ts'
+
+export interface FuzzReport {
+  readonly seed: number
+  readonly runs: number
+  readonly decoded: number
+  /** By code: refused with a cause, which parks the record. */
+  readonly parked: Readonly<Record<string, number>>
+  /** Milliseconds of the slowest payload, the shorter of two tries: what else the machine does is not its fault. */
+  readonly slowest: number
+  readonly slowestPayload: string
+  /** Bytes that the heap holds more at the end than after a tenth of the runs. */
+  readonly growth: number
+  /** Errors that are none of ours: a crash in a service. */
+  readonly crashes: readonly string[]
+}
+
+/** Spoils payloads of each format and has them decoded, as a consumer would: prepared, decoded, or parked with the cause. */
+export async function fuzz(
+  runs: number,
+  seed: number,
+  progress: (done: number) => void = () => {}
+): Promise<FuzzReport> {
+  const formats = await openFormats()
+  const all = formats.flatMap(({ payloads }) => payloads)
+  const names = Object.keys(mutations)
+  const random = randomFrom(seed)
+  const parked: Record<string, number> = {}
+  const crashes: string[] = []
+  let [decoded, slowest, slowestPayload, heapBefore] = [0, 0, '', 0]
+  const warmUp = Math.ceil(runs / 10)
+  for (let count = 0; count < runs; count++) {
+    const format = pick(random, formats)
+    const mutation = pick(random, names)
+    let bytes = mutations[mutation]!(pick(random, format.payloads), random, all)
+    // Now and then twice: what one spoils, the other may make look right again.
+    if (random() < 0.2) bytes = mutations[pick(random, names)]!(bytes.length > 0 ? bytes : all[0]!, random, all)
+    const started = performance.now()
+    const outcome = await attempt(format, bytes)
+    let took = performance.now() - started
+    if (took > 5) {
+      const again = performance.now()
+      await attempt(format, bytes)
+      took = Math.min(took, performance.now() - again)
+    }
+    if (took > slowest && count > 1_000) {
+      slowest = took
+      slowestPayload = `${format.name}, ${mutation}, ${bytes.length} bytes: ${bytes.toString('hex', 0, 200)}`
+    }
+    if (outcome === 'decoded') decoded++
+    else if (StreamError.is(outcome) && (outcome.code === 'bad-record' || outcome.code === 'bad-schema'))
+      parked[outcome.code] = (parked[outcome.code] ?? 0) + 1
+    else if (crashes.length < 10)
+      crashes.push(
+        `${format.name}, ${mutation}: ${String((outcome as Error)?.stack ?? outcome)}\n${bytes.toString('hex', 0, 400)}`
+      )
+    if (count === warmUp) heapBefore = heap()
+    if (count % 10_000 === 0) {
+      progress(count)
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  return { seed, runs, decoded, parked, slowest, slowestPayload, growth: heap() - heapBefore, crashes }
+}
+
+async function attempt({ codec }: Format, bytes: Buffer): Promise<unknown> {
+  try {
+    await codec.prepare?.([bytes])
+    codec.decode(bytes)
+    return 'decoded'
+  } catch (error) {
+    return error
+  }
+}
+
+function heap(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed
+}

@@ -1,0 +1,54 @@
+import { StreamError } from '../../core/errors.ts'
+import type { MessageDescriptor } from './peer.ts'
+
+// Which message of a file a payload is: the places from the outermost message to it, each a zigzag varint behind their
+// count; a single zero stands for the first message. Source: Confluent, "Wire format", message indexes.
+
+/** Messages nest no deeper. */
+const limit = 32
+
+export function indexesOf(descriptor: MessageDescriptor): number[] {
+  const { parent, file } = descriptor
+  const siblings = parent ? parent.nestedMessages : file.messages
+  const index = siblings.findIndex(({ typeName }) => typeName === descriptor.typeName)
+  return parent ? [...indexesOf(parent), index] : [index]
+}
+
+export function writeIndexes(indexes: readonly number[]): Buffer {
+  if (indexes.length === 1 && indexes[0] === 0) return Buffer.from([0])
+  return Buffer.from([indexes.length, ...indexes].flatMap(varint))
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = []
+  let rest = value * 2
+  for (; rest >= 0x80; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
+  return [...bytes, rest]
+}
+
+/** Throws `bad-record`. */
+export function readIndexes(
+  bytes: Buffer,
+  start: number
+): { readonly indexes: readonly number[]; readonly end: number } {
+  let position = start
+  const next = (): number => {
+    let value = 0
+    for (let shift = 1; shift <= 128 ** 3; shift *= 128) {
+      const byte = bytes[position++]
+      if (byte === undefined) throw new StreamError('bad-record', 'the bytes end inside the message indexes')
+      value += (byte & 0x7f) * shift
+      if (byte < 0x80) {
+        if (value % 2 === 1) throw new StreamError('bad-record', 'a message index is negative')
+        return value / 2
+      }
+    }
+    throw new StreamError('bad-record', 'a message index is out of range')
+  }
+  const count = next()
+  if (count === 0) return { indexes: first, end: position }
+  if (count > limit) throw new StreamError('bad-record', `${count} message indexes, at most ${limit} are possible`)
+  const indexes = Array.from({ length: count }, next)
+  return { indexes, end: position }
+}
+const first: readonly number[] = [0]

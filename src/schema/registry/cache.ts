@@ -1,0 +1,37 @@
+/** Remembers what was fetched, up to `limit` entries, the longest unused leaving first; concurrent callers share a fetch. */
+export interface FetchCache<Value> {
+  get(key: string, fetch: () => Promise<Value>): Promise<Value>
+  set(key: string, value: Value): void
+}
+
+export function fetchCache<Value>(limit: number): FetchCache<Value> {
+  const known = new Map<string, Value>()
+  const pending = new Map<string, Promise<Value>>()
+  const set = (key: string, value: Value): void => {
+    known.delete(key)
+    known.set(key, value)
+    if (known.size > limit) known.delete(known.keys().next().value!)
+  }
+  return {
+    set,
+    get(key, fetch) {
+      const found = known.get(key)
+      if (found !== undefined) {
+        set(key, found)
+        return Promise.resolve(found)
+      }
+      let request = pending.get(key)
+      if (!request) {
+        // What fails is not remembered.
+        request = fetch()
+          .then(value => {
+            set(key, value)
+            return value
+          })
+          .finally(() => pending.delete(key))
+        pending.set(key, request)
+      }
+      return request
+    }
+  }
+}

@@ -1,0 +1,72 @@
+"""Reads payloads of ours with the clients of others, and writes what they read again with the same clients.
+
+fastavro            lines of {"schema", "payload"}: Avro without a header
+file                an object container file on the way, payloads of one schema
+avro, json, protobuf URL SUBJECT   confluent-kafka against a registry; the first line is the schema
+Payloads are base64, one a line.
+"""
+import base64
+import io
+import json
+import sys
+
+mode = sys.argv[1]
+lines = iter(sys.stdin)
+
+
+def answer(payload):
+    sys.stdout.write(base64.b64encode(payload).decode() + "\n")
+
+
+def fastavro_mode():
+    import fastavro
+
+    parsed = {}
+    for line in lines:
+        given = json.loads(line)
+        text = json.dumps(given["schema"])
+        if text not in parsed:
+            parsed[text] = fastavro.parse_schema(given["schema"])
+        stream = io.BytesIO(base64.b64decode(given["payload"]))
+        value = fastavro.schemaless_reader(stream, parsed[text])
+        assert stream.read() == b"", "bytes are left"
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, parsed[text], value)
+        answer(out.getvalue())
+
+
+def confluent_mode():
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+    from confluent_kafka.serialization import MessageField, SerializationContext
+
+    url, topic = sys.argv[2], sys.argv[3]
+    schema = json.loads(next(lines))
+    client = SchemaRegistryClient({"url": url})
+    context = SerializationContext(topic, MessageField.VALUE)
+    if mode == "avro":
+        from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+
+        read, write = AvroDeserializer(client, schema), AvroSerializer(client, schema)
+    elif mode == "json":
+        from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+
+        read, write = JSONDeserializer(schema, schema_registry_client=client), JSONSerializer(schema, client)
+    else:
+        from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+
+        pool = descriptor_pool.DescriptorPool()
+        pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+        for file in schema["files"]:
+            pool.AddSerializedFile(base64.b64decode(file))
+        message = message_factory.GetMessageClass(pool.FindMessageTypeByName(schema["message"]))
+        conf = {"use.deprecated.format": False}
+        read = ProtobufDeserializer(message, conf, client)
+        settings = {"auto.register.schemas": False, "use.latest.version": True} if schema["latest"] else {}
+        write = ProtobufSerializer(message, client, {**conf, **settings})
+    for line in lines:
+        value = read(base64.b64decode(line), context)
+        answer(write(value, context))
+
+
+fastavro_mode() if mode == "fastavro" else confluent_mode()
