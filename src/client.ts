@@ -4,6 +4,7 @@ import { StreamError } from './core/errors.ts'
 import type { Variables } from './core/options.ts'
 import type { SchemaRegistry } from './core/registry.ts'
 import type { Topic } from './core/topic.ts'
+import type { Tracing } from './core/tracing.ts'
 import { Admin } from './admin.ts'
 import {
   defaultSettings,
@@ -31,6 +32,7 @@ export interface ClientParts {
   readonly store: string | ClientStore | undefined
   readonly registry: SchemaRegistry | undefined
   readonly variables: Variables
+  readonly tracing?: Tracing | undefined
 }
 
 /** An open connection to the brokers of `connect`. Close it, or hold it with `await using`. */
@@ -77,7 +79,7 @@ export class Client {
     const host = this.#host()
     const bound = await resolveTopic(host, topic)
     const reports = await producerReports(host, bound, defaultSettings.vitalsInterval)
-    const producer = new Producer<Key, Value>(bound, host.environment, options, reports)
+    const producer = new Producer<Key, Value>(bound, host.environment, options, reports, host.tracing)
     await producer.open()
     this.#closing.push(() => producer.close())
     return producer
@@ -128,10 +130,11 @@ export class Client {
   }
 
   #host(): RunHost {
-    const { environment, registry, topics, vitals, store, brokers } = this.#parts
+    const { environment, registry, topics, vitals, store, brokers, tracing } = this.#parts
     return {
       environment,
       registry,
+      tracing,
       adapterOf: topic => this.broker(topics(topic)),
       vitalsBroker: vitals === undefined ? undefined : this.broker(vitals),
       commitIn: store === undefined ? 'either' : store === 'broker' ? 'broker' : 'store',

@@ -5,19 +5,24 @@ export { Client } from './client.ts'
 export { connect, type AdapterConfig, type BrokerConfig, type ConnectOptions } from './connect.ts'
 export type { Capabilities } from './core/capabilities.ts'
 export { bytes, json, number, optional, text, type Codec, type CodecContext, type ValueOf } from './core/codec.ts'
+export type { Duration } from './core/duration.ts'
 export type { Diagnostics } from './core/diagnostics.ts'
 export { systemEnvironment, type Environment, type Timer } from './core/environment.ts'
 export { StreamError, type ErrorCode } from './core/errors.ts'
 export { partitionOf } from './core/partitioner.ts'
 export { headerText, type Entry, type Headers, type Position, type StreamRecord } from './core/record.ts'
-export type { RegisteredSchema, SchemaRegistry } from './core/registry.ts'
+export type { RegisteredSchema, SchemaFraming, SchemaId, SchemaReference, SchemaRegistry } from './core/registry.ts'
 export { topic, type AnyTopic, type Topic, type TopicOptions } from './core/topic.ts'
-export { pipeline, processor, sink, source } from './pipeline/index.ts'
+export type { TracedSpan, TracedWork, Tracing } from './core/tracing.ts'
+export { pipeline, processor, sink, source, when, withheldHeaders } from './pipeline/index.ts'
 export type {
   EntryOf,
   FailurePolicy,
   FiredTimer,
   Guarantee,
+  Guard,
+  Interval,
+  Limits,
   Outputs,
   Pipeline,
   PlainWriter,

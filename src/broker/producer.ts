@@ -2,6 +2,7 @@ import { uuidv7Bytes, type Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Entry, Position } from '../core/record.ts'
 import { encodeStamp, type ProducerId } from '../core/stamp.ts'
+import type { Tracing } from '../core/tracing.ts'
 import { encodeEntry, type BoundTopic } from './bound-topic.ts'
 import { Sender } from './sender.ts'
 
@@ -22,6 +23,8 @@ export interface ProducerReports {
   join(producer: ProducerId, topic: string): Promise<void>
   /** From memory, often: everything beyond the sequences in `last` is at or after `watermark`. */
   progress(watermark: number, last: ReadonlyMap<number, number>): void
+  /** One record is durable. `late`: it is behind what was promised. */
+  sent(eventTime: number, late: boolean): void
   /** With the sequences that are durable: there is nothing beyond them. */
   close(last: ReadonlyMap<number, number>): Promise<void>
 }
@@ -40,6 +43,7 @@ export class Producer<Key, Value> {
   readonly #sender: Sender
   readonly #maxBuffered: number
   readonly #reports: ProducerReports | undefined
+  readonly #tracing: Tracing | undefined
   readonly #id: ProducerId
   readonly #sequences: number[]
   readonly #given = new Map<number, number>()
@@ -50,7 +54,14 @@ export class Producer<Key, Value> {
   #unkeyed = 0
   #closed = false
 
-  constructor(bound: BoundTopic, environment: Environment, options: ProducerOptions = {}, reports?: ProducerReports) {
+  constructor(
+    bound: BoundTopic,
+    environment: Environment,
+    options: ProducerOptions = {},
+    reports?: ProducerReports,
+    tracing?: Tracing
+  ) {
+    this.#tracing = tracing
     this.#bound = bound
     this.#environment = environment
     this.#sender = new Sender(bound.adapter, environment)
@@ -137,11 +148,14 @@ export class Producer<Key, Value> {
     const rose = this.#watermark > this.#promised[partition]!
     if (rose) this.#promised[partition] = this.#watermark
     const stamp = encodeStamp(this.#id, sequence, eventTime, rose ? this.#watermark : undefined, late)
+    const trace = this.#tracing?.current()
+    const all = trace ? { ...trace, ...headers } : headers
     this.#sender.enqueue(
-      { topic: this.#bound.topic.name, partition, key, value, headers, stamp, timestamp: eventTime },
+      { topic: this.#bound.topic.name, partition, key, value, headers: all, stamp, timestamp: eventTime },
       (error, position) => {
         if (!error) {
           this.#durable.set(partition, sequence)
+          this.#reports?.sent(eventTime, late)
           // What is on its way may be earlier than the watermark: the claim is for what comes after it.
           this.#reports?.progress(this.#watermark, this.#given)
         }

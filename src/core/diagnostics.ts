@@ -25,10 +25,21 @@ export interface Diagnostics {
   }
   'record-late': { task: string; topic: string; partition: number; position: string; behind: number }
   'record-expired': { task: string; topic: string; partition: number; position: string; behind: number }
+  'record-withheld': { task: string; topic: string; partition: number; position: string; reason: string }
   'record-duplicate': { task: string; topic: string; partition: number; position: string }
   'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }
   'send-retried': { topic: string; partition: number; attempt: number; error: unknown }
   'receive-retried': { topics: readonly string[]; attempt: number; error: unknown }
+  /** What a task of this process reports, with each report. Times are ms since the epoch, `-Infinity` and `Infinity` as elsewhere. */
+  vitals: {
+    task: string
+    watermark: number
+    pending: number
+    failureRate: number
+    lateRate: number
+    counts: Readonly<Record<'processed' | 'emitted' | 'parked' | 'late' | 'expired' | 'duplicates' | 'lost', number>>
+    heldBy: { readonly task: string; readonly cause: string; readonly since: number } | undefined
+  }
   'vitals-lost': { topic: string; error: unknown }
 }
 

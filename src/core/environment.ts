@@ -67,7 +67,7 @@ export function abortedError(signal?: AbortSignal): StreamError {
 
 /**
  * A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random. The time of birth in the id lets a reader refuse records of
- * producers that it may already have forgotten (`exactly-once/dedupe.ts`).
+ * producers that it may already have forgotten (`watermark/partition-tracker.ts`).
  */
 export function uuidv7(environment: Environment): string {
   const bytes = uuidv7Bytes(environment)
@@ -82,4 +82,10 @@ export function uuidv7Bytes(environment: Environment): Buffer {
   bytes[6] = (bytes[6]! & 0x0f) | 0x70
   bytes[8] = (bytes[8]! & 0x3f) | 0x80
   return bytes
+}
+
+/** When a UUIDv7 was made, ms since the epoch; `undefined` for other ids. @param id 16 bytes as latin1 */
+export function bornAt(id: string): number | undefined {
+  if (id.charCodeAt(6) >> 4 !== 7 || id.charCodeAt(8) >> 6 !== 2) return undefined
+  return Buffer.from(id.slice(0, 6), 'latin1').readUIntBE(0, 6)
 }

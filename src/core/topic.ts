@@ -15,6 +15,11 @@ export interface TopicOptions<Key, Value> {
    * `Infinity` for what is planned ahead. Processors are not asked: what they promise does not rest on their outputs.
    */
   readonly maxFuture?: number
+  /**
+   * Both ends of the topic count its records by spans of event time of so many ms, so that it can be told of each span whether
+   * it is complete (`tidemark/watch`). Default 60,000: a minute. The same at both ends.
+   */
+  readonly interval?: number
   /** When given, `run` creates a missing topic with so many; else a missing topic is an error that says how to create it. */
   readonly partitions?: number
 }
@@ -28,13 +33,15 @@ export interface Topic<Name extends string = string, Key = any, Value = any> {
   readonly eventTime: ((value: Value, key: Key) => number) | undefined
   readonly lateness: number
   readonly maxFuture: number
+  readonly interval: number
   readonly partitions: number | undefined
 }
 
 export type AnyTopic = Topic<string, any, any>
 
+const MINUTE = 60_000
 /** As Kafka's own limit is since version 4. */
-const HOUR = 3_600_000
+const HOUR = 60 * MINUTE
 
 /**
  * Describes a topic: its name, its types, its event time.
@@ -52,7 +59,7 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
       'bad-config',
       `topic name '${name}' must be 3 to 249 of A-Z a-z 0-9 . _ - and start with a letter: every backend takes those`
     )
-  const { lateness = 0, maxFuture = HOUR, partitions } = options
+  const { lateness = 0, maxFuture = HOUR, interval = MINUTE, partitions } = options
   if (!(Number.isSafeInteger(lateness) && lateness >= 0))
     throw new StreamError(
       'bad-config',
@@ -60,6 +67,8 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
     )
   if (!(maxFuture >= 0))
     throw new StreamError('bad-config', `topic '${name}': maxFuture must be milliseconds, 0 or more, got ${maxFuture}`)
+  if (!(Number.isSafeInteger(interval) && interval > 0))
+    throw new StreamError('bad-config', `topic '${name}': interval must be whole milliseconds above 0, got ${interval}`)
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions > 0))
     throw new StreamError('bad-config', `topic '${name}': partitions must be a whole number above 0, got ${partitions}`)
   return {
@@ -70,6 +79,7 @@ export function topic<const Name extends string, Value, Key = Uint8Array | null>
     eventTime: options.eventTime,
     lateness,
     maxFuture,
+    interval,
     partitions
   }
 }

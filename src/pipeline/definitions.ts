@@ -1,39 +1,11 @@
+import { millisecondsOf, type Duration } from '../core/duration.ts'
 import { StreamError } from '../core/errors.ts'
-import type { Entry, StreamRecord } from '../core/record.ts'
-import type { AnyTopic, Topic } from '../core/topic.ts'
-import type { StateDefinitions, StateHandles } from '../state/index.ts'
-import type { Cause } from '../watermark/index.ts'
+import type { AnyTopic } from '../core/topic.ts'
+import type { StateDefinitions } from '../state/index.ts'
+import type { Guard } from './guard.ts'
+import type { Interval, ProcessContext } from './process-context.ts'
 import type { SinkContext, SinkWriter } from './sink-writer.ts'
-
-/** One topic or several. */
-export type Topics = AnyTopic | readonly AnyTopic[]
-type Each<T extends Topics> = T extends readonly (infer Member)[] ? Member : T
-
-/** The records of one topic, or the union of those of several, told apart by `topic`. */
-export type RecordOf<T extends Topics> =
-  Each<T> extends infer Member
-    ? Member extends Topic<infer Name, infer Key, infer Value>
-      ? StreamRecord<Name, Key, Value>
-      : never
-    : never
-
-type KeyOf<T extends Topics> =
-  Each<T> extends infer Member ? (Member extends Topic<string, infer Key, any> ? Key : never) : never
-
-/** What may be returned for one topic; for several, each entry names its `topic`. */
-export type EntryOf<T extends Topics> = T extends readonly AnyTopic[]
-  ? Each<T> extends infer Member
-    ? Member extends Topic<infer Name, infer Key, infer Value>
-      ? Entry<Key, Value> & { readonly topic: Name }
-      : never
-    : never
-  : T extends Topic<infer Name, infer Key, infer Value>
-    ? Entry<Key, Value> & { readonly topic?: Name }
-    : never
-
-type Several<Item> = Item | Iterable<Item> | AsyncIterable<Item> | undefined | void | null
-/** One entry, an array, an iterable (also an async one), or nothing; or a promise of these. */
-export type Outputs<T extends Topics> = Several<EntryOf<T>> | Promise<Several<EntryOf<T>>>
+import type { EntryOf, KeyOf, Outputs, RecordOf, SideTopic, Topics } from './topic-types.ts'
 
 /** What happens to a record whose handler throws. */
 export interface FailurePolicy {
@@ -43,70 +15,6 @@ export interface FailurePolicy {
   readonly backoff?: { readonly first: number; readonly most: number }
   /** After the last attempt. `park` (default): to `<topic>.parked`, as part of the commit. `stop`: `run` rejects. */
   readonly then?: 'park' | 'stop'
-}
-
-/** Event-time timers of the key at hand. */
-export interface Timers {
-  /**
-   * Calls `onTimer` for this key once the watermark has reached `time` (ms); at once when it has already. The same time and
-   * name twice is one timer. At the end of all input (`watermark` is `Infinity`) every timer fires: one that sets itself anew
-   * must look at that, or the run never ends.
-   */
-  at(time: number, name?: string): void
-  cancel(time: number, name?: string): void
-}
-
-/** How far a handler may trust that its input is complete. */
-export interface Timeliness {
-  /** Nothing earlier is still to come, except late records. `-Infinity` while unknown, `Infinity` at the end. */
-  readonly watermark: number
-  /** How far the watermark is behind the wall clock, ms. */
-  readonly behind: number
-  /** Records that wait at this task and at every stage above it. */
-  readonly pendingUpstream: number
-  /** Which share of the attempts failed lately at the worst stage above, 0 to 1. */
-  readonly failureRate: number
-  /** Records that were late, here and above, since the pipelines began. */
-  readonly late: number
-  /** Records that were parked, here and above. */
-  readonly parked: number
-  /** Who holds the watermark back, however many hops away; `undefined` while nobody does. */
-  readonly slowest: Slowest | undefined
-  /** Stages above of which a task is silent: dead, or cut off. */
-  readonly stale: readonly string[]
-  /** `false`: a producer does not promise its watermark, and it was guessed from the lateness of its topic. */
-  readonly exact: boolean
-}
-
-export interface Slowest {
-  /** `pipeline/stage`, or the name of a plain producer. */
-  readonly stage: string
-  /** Partition of the stage, or split of a source. */
-  readonly partition: string
-  /**
-   * `failing`: it is trying a record again. `slow`: records wait for it. `silent`: its reports are overdue, it is dead or cut off.
-   * `quiet`: it lives and has nothing newer.
-   */
-  readonly cause: Cause
-  /** Since when, ms since the epoch by the clock of whoever saw it. */
-  readonly since: number
-}
-
-export interface ProcessContext<State extends StateDefinitions = StateDefinitions> {
-  readonly state: StateHandles<State>
-  readonly timers: Timers
-  readonly watermark: number
-  readonly timeliness: Timeliness
-  /** The same for every attempt at this record, on every worker: give it to the outside effects of the handler. */
-  readonly idempotencyKey: string
-  /**
-   * The record at hand came too late to be of use: counts it as `expired` in the vitals, reports it on
-   * `tidemark:record-expired`. Late records are never dropped in silence.
-   */
-  expire(): void
-  /** Fires when the task must stop. */
-  readonly signal: AbortSignal
-  readonly task: string
 }
 
 export interface FiredTimer<Key> {
@@ -122,13 +30,16 @@ export interface ProcessorOptions<
   State extends StateDefinitions,
   Processed extends Outputs<To> = Outputs<To>,
   Timed extends Outputs<To> = Outputs<To>,
-  Risen extends Outputs<To> = Outputs<To>
+  Risen extends Outputs<To> = Outputs<To>,
+  Completed extends Outputs<To> = Outputs<To>
 > {
   readonly name: string
   readonly from: From
   readonly to?: To
   readonly state?: State
   readonly failure?: FailurePolicy
+  /** What is not timely enough goes to a side output instead of `process`. */
+  readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   process(record: RecordOf<From>, context: ProcessContext<State>): Processed
   /**
    * The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. A timer
@@ -137,19 +48,32 @@ export interface ProcessorOptions<
   onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State>): Timed
   /** The watermark of the task has risen. There is no key here, so no keyed state. */
   onWatermark?(watermark: number, context: ProcessContext<State>): Risen
+  /** Length of the intervals of `onComplete`; they start at its multiples from 1970-01-01, 00:00 UTC. */
+  readonly interval?: Duration
+  /**
+   * An interval of event time in which this task has had records is complete: the watermark, which counts every hop above, on
+   * whatever broker, has reached its end. Each is told once, in order of time, behind the timers that were due by then. Outputs
+   * have the last millisecond of the interval by default. There is no key here.
+   */
+  onComplete?(interval: Interval, context: ProcessContext<State>): Completed
 }
 
 interface StageBase {
   readonly name: string
   readonly from: readonly AnyTopic[]
+  /** All topics that it writes, the side output included. */
   readonly to: readonly AnyTopic[]
+  /** Takes what the stage must not decide on. An entry of a stage with one other output need not name that. */
+  readonly side: AnyTopic | undefined
   readonly failure: FailurePolicy
 }
 
 export interface ProcessorStage extends StageBase {
   readonly kind: 'processor'
   readonly state: StateDefinitions
-  readonly options: ProcessorOptions<any, any, any, any, any, any>
+  /** Of `onComplete`, ms. */
+  readonly interval: number | undefined
+  readonly options: ProcessorOptions<any, any, any, any, any, any, any>
 }
 
 /** Reads topics, keeps state, writes topics. See `ProcessorOptions`. */
@@ -159,13 +83,15 @@ export function processor<
   const State extends StateDefinitions = {},
   const Processed extends Outputs<To> = Outputs<To>,
   const Timed extends Outputs<To> = Outputs<To>,
-  const Risen extends Outputs<To> = Outputs<To>
->(options: ProcessorOptions<From, To, State, Processed, Timed, Risen>): ProcessorStage {
+  const Risen extends Outputs<To> = Outputs<To>,
+  const Completed extends Outputs<To> = Outputs<To>
+>(options: ProcessorOptions<From, To, State, Processed, Timed, Risen, Completed>): ProcessorStage {
   return {
     kind: 'processor',
+    interval: intervalOf(options),
     name: stageName(options.name),
     from: list(options.from),
-    to: options.to === undefined ? [] : list(options.to),
+    ...withSide(options.name, options.from, options.to === undefined ? [] : list(options.to), options.guard),
     failure: options.failure ?? {},
     state: options.state ?? {},
     options
@@ -215,6 +141,7 @@ export function source<const To extends Topics>(options: SourceOptions<To>): Sou
     name: stageName(options.name),
     from: [],
     to: list(options.to),
+    side: undefined,
     failure: options.failure ?? {},
     options
   }
@@ -231,6 +158,8 @@ export interface SinkOptions<From extends Topics> {
    * as it takes; with `then: 'stop'` the run rejects after `retries`.
    */
   readonly failure?: FailurePolicy
+  /** What is not timely enough goes to a side output instead of `write`. */
+  readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   /** A function (at least once), or a writer that says what it can promise. */
   readonly write: WriteFunction<RecordOf<From>> | SinkWriter<RecordOf<From>>
 }
@@ -246,7 +175,7 @@ export function sink<const From extends Topics>(options: SinkOptions<From>): Sin
     kind: 'sink',
     name: stageName(options.name),
     from: list(options.from),
-    to: [],
+    ...withSide(options.name, options.from, [], options.guard),
     failure: options.failure ?? {},
     options
   }
@@ -285,6 +214,39 @@ export function pipeline(name: string, stages: readonly Stage[]): Pipeline {
 function stageName(name: string): string {
   if (/^[A-Za-z][A-Za-z0-9_-]{0,62}$/.test(name)) return name
   throw new StreamError('bad-config', `name '${name}' must be 1 to 63 of A-Z a-z 0-9 _ - and start with a letter`)
+}
+
+function intervalOf({
+  name,
+  interval,
+  onComplete
+}: {
+  readonly name: string
+  readonly interval?: Duration
+  readonly onComplete?: unknown
+}): number | undefined {
+  if ((interval === undefined) !== (onComplete === undefined))
+    throw new StreamError('bad-config', `processor '${name}': \`interval\` and \`onComplete\` go together`)
+  if (interval === undefined) return undefined
+  const every = millisecondsOf(`processor '${name}': interval`, interval)
+  if (Number.isSafeInteger(every) && every > 0) return every
+  throw new StreamError('bad-config', `processor '${name}': interval must be whole milliseconds above 0, got ${every}`)
+}
+
+function withSide(
+  stage: string,
+  from: Topics,
+  to: readonly AnyTopic[],
+  guard: Guard | undefined
+): { readonly to: readonly AnyTopic[]; readonly side: AnyTopic | undefined } {
+  const side = guard?.otherwise
+  if (!side) return { to, side }
+  if ([...list(from), ...to].some(({ name }) => name === side.name))
+    throw new StreamError(
+      'bad-config',
+      `stage '${stage}': topic '${side.name}' takes what the guard withholds, and cannot be another of its topics`
+    )
+  return { to: [...to, side], side }
 }
 
 function list(topics: Topics): readonly AnyTopic[] {

@@ -2,9 +2,11 @@ import { decodePart, delayOf, type BoundTopic } from '../broker/index.ts'
 import { sleep, type Environment } from '../core/environment.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TimerEntry, TimerQueue } from '../state/index.ts'
+import type { Completion } from './completion.ts'
 import type { HandlerContext } from './handler-context.ts'
 import { isPromise, type Logic, type Policy } from './logic.ts'
 import type { OutputBuffer } from './outputs.ts'
+import type { Interval } from './process-context.ts'
 
 export interface ClockParts {
   readonly task: string
@@ -12,6 +14,8 @@ export interface ClockParts {
   readonly policy: Policy
   readonly context: HandlerContext
   readonly timers: TimerQueue
+  /** Of a stage with `onComplete`. */
+  readonly completion?: Completion | undefined
   readonly outputs: OutputBuffer
   /** Its key codec reads the keys of timers. */
   readonly input: BoundTopic
@@ -38,14 +42,15 @@ export class EventClock {
     this.#parts = parts
     this.watermark = watermark
     // Timers that were due at the last commit, and not fired in it, hold the promise where it was.
-    const held = parts.timers.due(watermark)?.time
+    const held = earlier(parts.timers.due(watermark)?.time, parts.completion?.due(watermark)?.end)
     this.#told = held ?? watermark
     parts.outputs.watermark = held === undefined ? watermark : held - 1
   }
 
-  /** There is a timer to fire, though the watermark stands still: it was set for the past, or the last commit was full. */
+  /** There is a timer to fire, or an interval to close, though the watermark stands still: it was set for the past, or the last commit was full. */
   get behind(): boolean {
-    return this.#parts.timers.due(this.watermark) !== undefined
+    const { timers, completion } = this.#parts
+    return timers.due(this.watermark) !== undefined || completion?.due(this.watermark) !== undefined
   }
 
   /** Synchronous as long as the handlers are. */
@@ -55,16 +60,27 @@ export class EventClock {
   }
 
   #fire(): Promise<void> | undefined {
-    const { timers, outputs, full } = this.#parts
+    const { timers, completion, outputs, full } = this.#parts
     const { watermark } = this
     for (let fired = 0; fired < mostAtOnce; fired++) {
       const timer = timers.due(watermark)
-      if (!timer) return this.#tell()
+      const interval = completion?.due(watermark)
+      if (!timer && !interval) return this.#tell()
       if (full()) return undefined
-      // Until it has fired, outputs at its time are still to come, and of the span that ends there: its last ms is in it.
-      outputs.watermark = Math.max(outputs.watermark, timer.time - 1)
-      const pending = this.#guarded(`the timer '${timer.name}' of ${timer.time}`, () => this.#one(timer))
-      if (pending) return pending.then(() => this.#fire())
+      // A timer at the end of an interval belongs to it.
+      const isOver = interval !== undefined && (timer === undefined || interval.end < timer.time)
+      // Until it is done, outputs at its time are still to come, and of the span that ends there: its last ms is in it.
+      outputs.watermark = Math.max(outputs.watermark, (isOver ? interval.end : timer!.time) - 1)
+      const pending = isOver
+        ? this.#guarded(`the end of the interval of ${interval.start}`, () => this.#over(interval))
+        : this.#guarded(`the timer '${timer!.name}' of ${timer!.time}`, () => this.#one(timer!))
+      const close = (): void => void (isOver && completion!.close(interval))
+      if (!pending) close()
+      else
+        return pending.then(() => {
+          close()
+          return this.#fire()
+        })
     }
     return undefined
   }
@@ -79,6 +95,16 @@ export class EventClock {
     return isPromise(result)
       ? Promise.resolve(result).then(entries => outputs.collect(entries, time))
       : outputs.collect(result, time)
+  }
+
+  #over(interval: Interval): Promise<void> | undefined {
+    const { context, logic, outputs } = this.#parts
+    context.begin(null, interval)
+    const result = logic.onComplete!(interval, context)
+    const eventTime = interval.end - 1
+    return isPromise(result)
+      ? Promise.resolve(result).then(entries => outputs.collect(entries, eventTime))
+      : outputs.collect(result, eventTime)
   }
 
   #tell(): Promise<void> | undefined {
@@ -131,4 +157,8 @@ export class EventClock {
     this.#parts.context.rollback()
     this.#parts.outputs.rollback(mark)
   }
+}
+
+function earlier(left: number | undefined, right: number | undefined): number | undefined {
+  return left === undefined || right === undefined ? (left ?? right) : Math.min(left, right)
 }

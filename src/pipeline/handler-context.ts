@@ -1,11 +1,11 @@
 import { StreamError } from '../core/errors.ts'
 import type { StreamRecord } from '../core/record.ts'
 import { stateKey, type TaskState, type TimerEntry, type TimerQueue } from '../state/index.ts'
-import type { ProcessContext, Timeliness, Timers } from './definitions.ts'
+import type { Interval, ProcessContext, Timeliness, Timers } from './process-context.ts'
 import type { TaskHealth } from './task-health.ts'
 
-/** What is being worked on: a record or a timer. */
-type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position'> | TimerEntry
+/** What is being worked on: a record, a timer, or an interval that is over. */
+type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position'> | TimerEntry | Interval
 
 /** The one context object of a task, pointed at each record in turn: nothing is made per record. */
 export class HandlerContext implements ProcessContext {
@@ -43,6 +43,7 @@ export class HandlerContext implements ProcessContext {
     const origin = this.#origin
     if (origin === undefined) return this.task
     if ('position' in origin) return `${origin.topic}/${origin.partition}/${origin.position}`
+    if ('start' in origin) return `${this.task}/interval/${origin.start}`
     return `${this.task}/timer/${origin.time}/${origin.name}/${Buffer.from(origin.key, 'latin1').toString('hex')}`
   }
 

@@ -16,9 +16,15 @@ export function splitName(pipeline: string, stage: string, split: string): TaskN
   return taskName(pipeline, stage, split, partitionOf(Buffer.from(split), 2 ** 31 - 1))
 }
 
-/** The producer id of a task, for life: it can be announced by any worker, before the task has an owner. */
+/**
+ * The producer id of a task, for life: it can be announced by any worker, before the task has an owner. A UUIDv8: one with a
+ * time of birth would be taken for that of a process.
+ */
 export function durableProducer(task: TaskName): ProducerId {
-  return createHash('sha256').update(task.id).digest().toString('latin1', 0, 16)
+  const bytes = createHash('sha256').update(task.id).digest().subarray(0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes.toString('latin1')
 }
 
 /**

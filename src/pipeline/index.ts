@@ -1,15 +1,11 @@
 export { keyed } from '../state/index.ts'
 export { pipeline, processor, sink, source } from './definitions.ts'
 export type {
-  EntryOf,
   FailurePolicy,
   FiredTimer,
-  Outputs,
   Pipeline,
-  ProcessContext,
   ProcessorOptions,
   ProcessorStage,
-  RecordOf,
   SinkOptions,
   SinkStage,
   SourceContext,
@@ -17,12 +13,12 @@ export type {
   SourceOptions,
   SourceStage,
   Stage,
-  Timeliness,
-  Timers,
-  Topics,
   WatermarkClaim,
   WriteFunction
 } from './definitions.ts'
+export type { Interval, ProcessContext, Timeliness, Timers } from './process-context.ts'
+export type { EntryOf, Outputs, RecordOf, Topics, KeyOf, PayloadOf, SideTopic } from './topic-types.ts'
+export { when, withheldHeaders, type Guard, type GuardOptions, type Limits } from './guard.ts'
 export { groupPositions } from './group-positions.ts'
 export { groupName } from './identity.ts'
 export { openGroupReader } from './leased-reader.ts'

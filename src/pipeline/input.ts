@@ -1,13 +1,17 @@
 import { decodePart, eventTimeOf, type BoundTopic } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Environment } from '../core/environment.ts'
+import { StreamError } from '../core/errors.ts'
 import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
 import type { RecordMarks } from '../state/index.ts'
 import {
+  fates,
   PartitionTracker,
   silence,
+  Tally,
   type Counts,
+  type TallySnapshot,
   type TopicMembership,
   type TrackerSnapshot
 } from '../watermark/index.ts'
@@ -33,19 +37,25 @@ export class PartitionInput {
   /** Told to the reader: no more for now. */
   paused: boolean = false
   readonly membership: TopicMembership
+  /** What became of its records, by spans of event time. */
+  readonly tally: Tally
   readonly #marks: RecordMarks
   /** Nothing has come since then, and nothing is waiting. */
   #quietSince: number | undefined
   #queue: InputBatch[] = []
 
-  /** @param marks of the task: what is processed of records without a stamp */
+  /**
+   * @param marks of the task: what is processed of records without a stamp
+   * @param tally of the last commit
+   */
   constructor(
     bound: BoundTopic,
     partition: number,
     membership: TopicMembership,
     position: Position | undefined,
     snapshot: TrackerSnapshot | undefined,
-    marks: RecordMarks
+    marks: RecordMarks,
+    tally?: TallySnapshot
   ) {
     this.bound = bound
     this.partition = partition
@@ -53,6 +63,7 @@ export class PartitionInput {
     this.membership = membership
     this.#marks = marks
     this.tracker = new PartitionTracker(partition, bound.topic.lateness, snapshot)
+    this.tally = new Tally(bound.topic.interval, fates.length, tally)
   }
 
   get queued(): boolean {
@@ -91,6 +102,7 @@ export class PartitionInput {
   /** The record as a handler sees it. Throws `bad-record`. */
   decode(raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
     const { bound, partition, tracker } = this
+    if (isNumbered(stamp) && tracker.isForgotten(stamp.producer)) throw forgotten(stamp, bound)
     const key = decodePart(bound, 'key', raw.key)
     const value = decodePart(bound, 'value', raw.value)
     const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
@@ -107,7 +119,8 @@ export class PartitionInput {
     const { tracker, bound, partition } = this
     const numbered = isNumbered(stamp)
     const verdict = numbered ? tracker.judge(stamp) : this.#isMarked(raw) || this.isBehind(raw) ? 'duplicate' : 'new'
-    if (verdict === 'new') return false
+    // Refused by `decode`: it is no record for the handler.
+    if (verdict === 'new' || verdict === 'forgotten') return false
     const place = { task, topic: bound.topic.name, partition }
     if (verdict === 'duplicate' || !numbered) {
       counts.duplicates++
@@ -140,6 +153,11 @@ export class PartitionInput {
     this.#marks.add(this.#markOf(raw.identity), environment.monotonic())
   }
 
+  /** What became of the record: it counts once. */
+  count(fate: (typeof fates)[number], eventTime: number): void {
+    this.tally.add(eventTime, fates.indexOf(fate))
+  }
+
   #isMarked({ identity }: RawRecord): boolean {
     return identity !== undefined && this.#marks.has(this.#markOf(identity))
   }
@@ -156,6 +174,15 @@ export class PartitionInput {
     const quiet = this.#quietSince !== undefined && now - this.#quietSince >= silence
     return (quiet && this.tracker.waive(now - silence)) || rose
   }
+}
+
+/** Refusing loses nothing where bad records are parked; taking it for new could double it. */
+function forgotten({ producer, sequence }: Stamp, { topic }: BoundTopic): StreamError {
+  const id = Buffer.from(producer, 'latin1').toString('hex')
+  return new StreamError(
+    'bad-record',
+    `record ${sequence} of producer ${id} in '${topic.name}' may be a repeat: that process has ended, and what came of it is not remembered any more ('forgetProducersAfter')`
+  )
 }
 
 /** Does its stamp tell the record from all others? */

@@ -1,12 +1,15 @@
 import type { StreamRecord } from '../core/record.ts'
 import type { TaskLog } from '../exactly-once/index.ts'
-import type { FailurePolicy, FiredTimer, ProcessContext, ProcessorStage } from './definitions.ts'
+import { guarded } from './guard.ts'
+import type { FailurePolicy, FiredTimer, ProcessorStage } from './definitions.ts'
+import type { Interval, ProcessContext } from './process-context.ts'
 
 /** What a stage does with its records: the one thing in which processors and sinks differ. */
 export interface Logic {
   process(record: StreamRecord, context: ProcessContext): unknown
   fire(timer: FiredTimer<unknown>, context: ProcessContext): unknown
   readonly onWatermark: ((watermark: number, context: ProcessContext) => unknown) | undefined
+  readonly onComplete?: ((interval: Interval, context: ProcessContext) => unknown) | undefined
   /** Before the append of a commit: sinks write here. */
   beforeAppend?(log: TaskLog): Promise<void> | void
   /** The commit took effect. */
@@ -18,9 +21,10 @@ export interface Logic {
 export function processorLogic(stage: ProcessorStage): Logic {
   const { options } = stage
   return {
-    process: (record, context) => options.process(record, context),
+    process: guarded(options.guard, (record, context) => options.process(record, context)),
     fire: (timer, context) => options.onTimer?.(timer, context),
-    onWatermark: options.onWatermark && ((watermark, context) => options.onWatermark!(watermark, context))
+    onWatermark: options.onWatermark && ((watermark, context) => options.onWatermark!(watermark, context)),
+    onComplete: options.onComplete && ((interval, context) => options.onComplete!(interval, context))
   }
 }
 

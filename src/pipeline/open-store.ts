@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { systemEnvironment, type Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
-import { MemoryStore, PostgresStore, SqliteStore, type ClientStore } from '../exactly-once/index.ts'
+import { DynamodbStore, MemoryStore, PostgresStore, SqliteStore, type ClientStore } from '../exactly-once/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 
 export type { ClientStore }
@@ -19,12 +19,13 @@ export async function openStore(
   if (typeof given === 'object') return given
   if (given === 'memory:') return new MemoryStore()
   if (given !== undefined && /^postgres(ql)?:/.test(given)) return PostgresStore.open({ url: given }, environment)
+  if (given?.startsWith('dynamodb:')) return DynamodbStore.open({ url: given }, environment)
   const path = given === undefined ? defaultPath(brokers) : /^sqlite:(.+)$/.exec(given)?.[1]
   if (path === undefined)
     throw new StreamError(
       'bad-config',
       // It may be a URL with a password in it.
-      `store '${given!.replace(/\/\/.*$/s, '//…')}' is none: use 'postgres://<user>:<password>@<host>/<database>', 'sqlite:<file>', 'broker', 'memory:' or a store`
+      `store '${given!.replace(/\/\/.*$/s, '//…')}' is none: use 'postgres://<user>:<password>@<host>/<database>', 'dynamodb://<region>/<table>', 'sqlite:<file>', 'broker', 'memory:' or a store`
     )
   return path === null ? new MemoryStore() : SqliteStore.open(path)
 }

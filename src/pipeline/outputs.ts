@@ -1,7 +1,9 @@
 import { encodeEntry, type BoundTopic } from '../broker/index.ts'
 import { StreamError } from '../core/errors.ts'
-import type { Entry, OutgoingRecord } from '../core/record.ts'
+import type { Entry, Headers, OutgoingRecord } from '../core/record.ts'
 import { encodeStamp, type ProducerId } from '../core/stamp.ts'
+import type { AnyTopic } from '../core/topic.ts'
+import { Tally, type OutputVitals, type TallySnapshot } from '../watermark/index.ts'
 
 /** Sequences per topic and partition, as the head of a commit keeps them. */
 export type Sequences = Readonly<Record<string, Readonly<Record<string, number>>>>
@@ -12,7 +14,11 @@ interface Lane {
   readonly sequences: number[]
   /** Watermark last put into a stamp, per partition. */
   readonly promised: number[]
+  readonly tally: Tally
 }
+
+/** Topic -> tally of what was sent, as the head of a commit keeps them. */
+export type SentTallies = Readonly<Record<string, TallySnapshot>>
 
 /** An entry of a stage with several outputs names its topic. */
 type TaggedEntry = Entry & { readonly topic?: string }
@@ -26,21 +32,36 @@ export class OutputBuffer {
   watermark: number = -Infinity
   records: OutgoingRecord[] = []
   bytes = 0
+  /** Entries ever added here, and those of them that were behind the promise: for rates, so attempts that failed count. */
+  added = 0
+  addedLate = 0
+  /** Headers of the span in which entries are made; an entry's own go before them. */
+  trace: Headers | undefined
   readonly #producer: ProducerId
   readonly #lanes = new Map<string, Lane>()
   readonly #only: Lane | undefined
   #unkeyed = 0
 
-  constructor(producer: ProducerId, topics: readonly BoundTopic[], sequences: Sequences = {}) {
+  /** @param side an entry that names no topic is not for this one */
+  constructor(
+    producer: ProducerId,
+    topics: readonly BoundTopic[],
+    sequences: Sequences = {},
+    tallies: SentTallies = {},
+    side?: AnyTopic
+  ) {
     this.#producer = producer
     for (const bound of topics) {
       const last = Array.from(
         { length: bound.partitions },
         (_, partition) => sequences[bound.topic.name]?.[partition] ?? 0
       )
-      this.#lanes.set(bound.topic.name, { bound, sequences: last, promised: last.map(() => -Infinity) })
+      const { name, interval } = bound.topic
+      const tally = new Tally(interval, 1, tallies[name])
+      this.#lanes.set(name, { bound, sequences: last, promised: last.map(() => -Infinity), tally })
     }
-    this.#only = this.#lanes.size === 1 ? [...this.#lanes.values()][0] : undefined
+    const lanes = [...this.#lanes.values()].filter(({ bound }) => bound.topic.name !== side?.name)
+    this.#only = lanes.length === 1 ? lanes[0] : undefined
   }
 
   /** Takes whatever a handler may return. Gives a promise only for an async iterable. */
@@ -69,19 +90,17 @@ export class OutputBuffer {
     const promise = this.watermark
     const rose = promise > lane.promised[partition]! && promise !== Infinity
     if (rose) lane.promised[partition] = promise
-    const stamp = encodeStamp(
-      this.#producer,
-      sequence,
-      encoded.eventTime,
-      rose ? promise : undefined,
-      encoded.eventTime < promise
-    )
+    const late = encoded.eventTime < promise
+    const stamp = encodeStamp(this.#producer, sequence, encoded.eventTime, rose ? promise : undefined, late)
+    this.added++
+    if (late) this.addedLate++
+    lane.tally.add(encoded.eventTime, 0)
     this.push({
       topic: lane.bound.topic.name,
       partition,
       key: encoded.key,
       value: encoded.value,
-      headers: encoded.headers,
+      headers: this.trace ? { ...this.trace, ...encoded.headers } : encoded.headers,
       stamp,
       timestamp: encoded.eventTime
     })
@@ -105,6 +124,7 @@ export class OutputBuffer {
       const lane = this.#lanes.get(record.topic)
       if (lane && record.stamp) {
         lane.sequences[record.partition]!--
+        lane.tally.add(record.timestamp, 0, -1)
         // The stamp that carried the promise is gone: the next one must carry it.
         lane.promised[record.partition] = -Infinity
       }
@@ -124,6 +144,19 @@ export class OutputBuffer {
         lane.sequences.flatMap((last, partition) => (last > 0 ? [[partition, last]] : []))
       )
     return all
+  }
+
+  tallies(): Record<string, TallySnapshot> {
+    return Object.fromEntries([...this.#lanes].map(([topic, { tally }]) => [topic, tally.snapshot()]))
+  }
+
+  /** Topic -> what the vitals say of it, but for the promise. */
+  *vitals(): Generator<[topic: string, written: Omit<OutputVitals, 'watermark'>]> {
+    for (const [topic, { sequences, tally }] of this.#lanes) {
+      const last = new Map<number, number>()
+      for (const [partition, sequence] of sequences.entries()) if (sequence > 0) last.set(partition, sequence)
+      yield [topic, { last, sent: tally.snapshot() }]
+    }
   }
 
   async #collectAsync(entries: AsyncIterable<Entry>, eventTime: number): Promise<void> {

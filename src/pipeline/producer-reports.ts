@@ -1,5 +1,14 @@
 import type { BoundTopic, ProducerReports } from '../broker/index.ts'
-import { noCounts, vitalsTopic, type VitalsState } from '../watermark/index.ts'
+import {
+  FailureRate,
+  findTroubles,
+  noCounts,
+  Tally,
+  TroubleBook,
+  vitalsTopic,
+  type ReportedHealth,
+  type VitalsState
+} from '../watermark/index.ts'
 import { ensureTopic, type TopicResolver } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
 
@@ -15,10 +24,20 @@ export async function producerReports(
   const publisher = new VitalsPublisher(adapter, environment, interval)
   let id = ''
   let current = -Infinity
+  const tally = new Tally(topic.interval, 1)
+  const lately = new FailureRate()
+  const book = new TroubleBook()
+  let late = 0
+  const health = (): ReportedHealth => {
+    const lateRate = lately.share(environment.monotonic())
+    const moment = { now: environment.now(), monotonic: environment.monotonic() }
+    const found = findTroubles(`producer/${hex(id)}`, [], new Map(), new Map(), { lateOut: lateRate }, moment)
+    return { pending: 0, failureRate: 0, lateRate, upstream: {}, troubles: book.note(found, moment.now) }
+  }
   const report = (state: VitalsState, watermark: number, last: ReadonlyMap<number, number>): VitalsReport => {
     const emitted = [...last.values()].reduce((sum, sequence) => sum + sequence, 0)
-    const outputs = new Map([[topic.name, { watermark, last: new Map(last) }]])
-    const task = `producer/${Buffer.from(id, 'latin1').toString('hex')}`
+    const outputs = new Map([[topic.name, { watermark, last: new Map(last), sent: tally.snapshot() }]])
+    const task = `producer/${hex(id)}`
     return {
       producer: id,
       task,
@@ -26,8 +45,9 @@ export async function producerReports(
       state,
       watermark: current,
       outputs,
-      counts: { ...noCounts, emitted },
-      commit: 0
+      counts: { ...noCounts, emitted, late },
+      commit: 0,
+      health
     }
   }
   let due = false
@@ -52,9 +72,16 @@ export async function producerReports(
         true
       )
     },
+    sent(eventTime, isLate) {
+      tally.add(eventTime, 0)
+      if (isLate) late++
+      lately.add(1, isLate ? 1 : 0, environment.monotonic())
+    },
     async close(last) {
       publisher.report(report('left', Infinity, last))
       await publisher.close()
     }
   }
 }
+
+const hex = (id: string): string => Buffer.from(id, 'latin1').toString('hex')

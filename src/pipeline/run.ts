@@ -1,6 +1,7 @@
 import { parkedTopic, Sender, type BoundTopic } from '../broker/index.ts'
 import { deadlineIn } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
+import type { Tracing } from '../core/tracing.ts'
 import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import { noCounts, vitalsTopic } from '../watermark/index.ts'
@@ -11,6 +12,7 @@ import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
 import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
+import { assertShape, keepsKeys } from './stage-shape.ts'
 import { StageRunner } from './stage-runner.ts'
 import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
@@ -24,6 +26,7 @@ export interface RunHost extends TopicResolver {
   readonly commitIn: 'broker' | 'store' | 'either'
   /** The store of the client, opened when it is first needed: leases of sources, and commits. */
   openStore(): Promise<ClientStore>
+  readonly tracing?: Tracing | undefined
 }
 
 interface Runner {
@@ -134,6 +137,7 @@ class Run {
     const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
     if (sink) this.#sinks.push(sink)
     const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
+    await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore())
     const reportsTo = to[0]?.adapter ?? adapter
     const publisher = await this.#publisher(reportsTo)
     const shared = {
@@ -144,6 +148,7 @@ class Run {
       to,
       adapter,
       tasks,
+      tracing: this.#host.tracing,
       leases: () => this.#host.openStore(),
       sender: (topic: string) => this.#sender(topic),
       vitals: publisher,
@@ -197,10 +202,7 @@ class Run {
     tasks: number
   ): Promise<CommitStore | 'group'> {
     const atLeastOnce = this.#settings.guarantee === 'at-least-once'
-    const stateful =
-      stage.kind === 'source' ||
-      (stage.kind === 'processor' && (Object.keys(stage.state).length > 0 || stage.options.onTimer))
-    if (atLeastOnce && !stateful) return 'group'
+    if (atLeastOnce && stage.kind !== 'source' && !keepsKeys(stage)) return 'group'
     const store = await this.#exactStore(stage, adapter, topics, tasks)
     return atLeastOnce ? new OutputsFirst(store) : store
   }

@@ -28,6 +28,12 @@ export interface RunOptions {
   readonly drainTimeout?: number
   /** Time between two reports on the vitals topic, ms. Default 1,000. */
   readonly vitalsInterval?: number
+  /**
+   * Which records of a process without a store were processed is remembered until it has ended and this long after its last
+   * one, ms: longer than a broker delivers a record again. What comes later is a bad record, which may be a repeat. Default
+   * eight days.
+   */
+  readonly forgetProducersAfter?: number
 }
 
 export type RunSettings = Required<Omit<RunOptions, 'signal'>>
@@ -41,7 +47,8 @@ export const defaultSettings: RunSettings = {
   maxBufferedBytes: 32 * 1024 * 1024,
   sessionTimeout: 10_000,
   drainTimeout: 30_000,
-  vitalsInterval: 1_000
+  vitalsInterval: 1_000,
+  forgetProducersAfter: 8 * 24 * 60 * 60 * 1_000
 }
 
 const table: OptionTable = {
@@ -54,6 +61,7 @@ const table: OptionTable = {
   sessionTimeout: { kind: 'number', doc: "a crashed worker's partitions are free after this long, ms" },
   drainTimeout: { kind: 'number', doc: 'time for a task to drain, ms' },
   vitalsInterval: { kind: 'number', doc: 'time between two reports on the vitals topic, ms' },
+  forgetProducersAfter: { kind: 'number', doc: 'what ended producers have sent is remembered for so long, ms' },
   signal: { kind: 'object', doc: 'drains and resolves when aborted' }
 } satisfies Record<keyof RunOptions, OptionTable[string]>
 

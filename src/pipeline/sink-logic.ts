@@ -2,6 +2,7 @@ import { StreamError } from '../core/errors.ts'
 import type { StreamRecord } from '../core/record.ts'
 import type { CommitStore } from '../exactly-once/index.ts'
 import type { SinkStage, WriteFunction } from './definitions.ts'
+import { guarded } from './guard.ts'
 import type { Logic } from './logic.ts'
 import type { OpenPlainWriter, OpenTransactionalWriter, SinkWriter } from './sink-writer.ts'
 
@@ -15,6 +16,20 @@ export interface OpenSink {
 }
 
 export async function openSink(stage: SinkStage): Promise<OpenSink> {
+  const { guard } = stage.options
+  const sink = await openWriter(stage)
+  if (!guard) return sink
+  return {
+    store: sink.store,
+    close: () => sink.close(),
+    logic() {
+      const logic = sink.logic()
+      return { ...logic, process: guarded(guard, (record, context) => logic.process(record, context)) }
+    }
+  }
+}
+
+async function openWriter(stage: SinkStage): Promise<OpenSink> {
   const { write } = stage.options
   if (typeof write === 'function') return plain({ write: write as WriteFunction<unknown>, close: async () => {} })
   const writer = write as SinkWriter<unknown>

@@ -4,7 +4,14 @@ import { deadlineIn, sleep } from '../core/environment.ts'
 import { Signal } from '../core/signal.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TaskName } from '../exactly-once/index.ts'
-import type { OutputVitals, ReportedHealth, VitalsState } from '../watermark/index.ts'
+import {
+  FailureRate,
+  findTroubles,
+  TroubleBook,
+  type OutputVitals,
+  type ReportedHealth,
+  type VitalsState
+} from '../watermark/index.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { SourceStage } from './definitions.ts'
 import { policyOf } from './logic.ts'
@@ -27,6 +34,9 @@ export class SourceRunner {
   #producer = ''
   /** Since when it has been failing and trying again, ms since the epoch. */
   #failingSince: number | undefined
+  readonly #lateOut = new FailureRate()
+  readonly #book = new TroubleBook()
+  #counted = { added: 0, addedLate: 0 }
 
   constructor(runtime: StageRuntime<SourceStage>, name: TaskName, split: string) {
     this.#runtime = runtime
@@ -64,6 +74,7 @@ export class SourceRunner {
         if (error instanceof FencedSignal) this.#runtime.vitals.forget(this.#producer)
         else {
           this.#failingSince ??= environment.now()
+          this.#runtime.vitals.urge()
           diagnose('task-restarted', { task: this.#name.id, error })
         }
         await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#stop.signal).catch(
@@ -78,7 +89,7 @@ export class SourceRunner {
     const runtime = this.#runtime
     const before = runtime.store.outputs === 'before'
     this.#producer = before ? mortalProducer(runtime.environment) : durableProducer(this.#name)
-    const task = new SourceTask(runtime, this.#producer)
+    const task = new SourceTask(runtime, this.#name.id, this.#producer)
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await committer.acquire()
@@ -92,6 +103,9 @@ export class SourceRunner {
       this.finished = task.finished
       this.#tell(task)
       if (before && !this.finished) runtime.vitals.report(this.#report(task, 'left'))
+    } catch (error) {
+      if (task.outputs !== undefined) task.endTrace(error)
+      throw error
     } finally {
       await committer.close()
       // The identity was of this life only.
@@ -159,17 +173,9 @@ export class SourceRunner {
   }
 
   #report(task: SourceTask, state: VitalsState): VitalsReport {
-    const sequences = task.outputs.sequences()
     const outputs = new Map<string, OutputVitals>()
-    for (const { topic } of this.#runtime.to) {
-      const last = new Map(
-        Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence])
-      )
-      outputs.set(topic.name, {
-        watermark: state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark,
-        last
-      })
-    }
+    const watermark = state === 'joining' ? -Infinity : state === 'left' ? Infinity : task.watermark
+    for (const [topic, written] of task.outputs.vitals()) outputs.set(topic, { watermark, ...written })
     const durable = this.#runtime.store.outputs !== 'before'
     const commit = this.#committer?.commitNumber ?? 0
     return {
@@ -181,17 +187,29 @@ export class SourceRunner {
       outputs,
       counts: task.counts,
       commit,
-      health: () => this.#health()
+      health: () => this.#health(task)
     }
   }
 
-  #health(): ReportedHealth {
+  #health({ outputs: { added, addedLate } }: SourceTask): ReportedHealth {
+    const { environment } = this.#runtime
     const since = this.#failingSince
+    const failureRate = since === undefined ? 0 : 1
+    // Another life counts from 0 again.
+    const last = added < this.#counted.added ? { added: 0, addedLate: 0 } : this.#counted
+    this.#lateOut.add(added - last.added, addedLate - last.addedLate, environment.monotonic())
+    this.#counted = { added, addedLate }
+    const lateRate = this.#lateOut.share(environment.monotonic())
+    const signs = { failingSince: since, failureRate, lateOut: lateRate }
+    const moment = { now: environment.now(), monotonic: environment.monotonic() }
+    const found = findTroubles(this.#name.id, [], new Map(), new Map(), signs, moment)
     return {
       pending: 0,
-      failureRate: since === undefined ? 0 : 1,
+      failureRate,
+      lateRate,
       ...(since !== undefined && { heldBy: { task: this.#name.id, cause: 'failing' as const, since } }),
-      upstream: {}
+      upstream: {},
+      troubles: this.#book.note(found, moment.now)
     }
   }
 }

@@ -1,12 +1,14 @@
 import { StreamError } from '../core/errors.ts'
 import type { Position } from '../core/record.ts'
 import type { ProducerId } from '../core/stamp.ts'
+import type { TracedSpan } from '../core/tracing.ts'
 import type { Head } from '../exactly-once/index.ts'
 import { fromSnapshot, noCounts, toSnapshot, type Counts } from '../watermark/index.ts'
 import type { Committed } from './committer.ts'
 import type { SourceStage, WatermarkClaim } from './definitions.ts'
-import { OutputBuffer, type Sequences } from './outputs.ts'
+import type { OutputBuffer } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { openOutputs } from './task-head.ts'
 
 type Item = { readonly cursor?: unknown } & Partial<WatermarkClaim>
 
@@ -24,10 +26,13 @@ export class SourceTask implements Committed {
   readonly #runtime: StageRuntime<SourceStage>
   readonly #producer: ProducerId
   readonly #lateness: number
+  readonly #task: string
   #newest = -Infinity
+  #span: TracedSpan | undefined
 
-  constructor(runtime: StageRuntime<SourceStage>, producer: ProducerId) {
+  constructor(runtime: StageRuntime<SourceStage>, task: string, producer: ProducerId) {
     this.#runtime = runtime
+    this.#task = task
     this.#producer = producer
     this.#lateness = Math.max(...runtime.to.map(({ topic }) => topic.lateness))
   }
@@ -41,14 +46,14 @@ export class SourceTask implements Committed {
     this.finished = head?.finished === true
     this.counts = { ...noCounts, ...head?.counts }
     this.#newest = head?.newest ?? -Infinity
-    const sequences = this.#runtime.store.outputs === 'before' ? {} : (head?.sequences as Sequences | undefined)
-    this.outputs = new OutputBuffer(this.#producer, this.#runtime.to, sequences)
+    this.outputs = openOutputs(this.#runtime, this.#producer, head)
     this.outputs.watermark = fromSnapshot(head?.watermark ?? null)
     return this.outputs
   }
 
   /** Takes one thing that the source yielded: an entry, a claim, or an array of them. */
   take(item: unknown): void {
+    this.#trace()
     if (Array.isArray(item)) for (const each of item) this.#one(each)
     else this.#one(item as Item)
   }
@@ -65,6 +70,7 @@ export class SourceTask implements Committed {
       sequences: this.outputs.sequences(),
       watermark: toSnapshot(this.outputs.watermark),
       counts: this.#counted(),
+      tallies: { read: {}, sent: this.outputs.tallies() },
       cursor: this.cursor,
       finished: this.finished,
       ...(this.#newest !== -Infinity && { newest: this.#newest })
@@ -73,9 +79,25 @@ export class SourceTask implements Committed {
   }
 
   applied(): void {
+    this.endTrace()
     this.counts = this.#counted()
     this.dirty = false
     this.uncommitted = 0
+  }
+
+  /** One span from a commit to the next. */
+  #trace(): void {
+    const { tracing } = this.#runtime
+    if (this.#span || !tracing) return
+    this.#span = tracing.begin({ task: this.#task, topic: undefined, partition: undefined, headers: [] })
+    this.outputs.trace = this.#span.headers
+  }
+
+  /** The commit took effect, or this life is over. */
+  endTrace(error?: unknown): void {
+    this.#span?.end(error)
+    this.#span = undefined
+    this.outputs.trace = undefined
   }
 
   #counted(): { -readonly [Name in keyof Counts]: Counts[Name] } {

@@ -10,6 +10,7 @@ import { groupName, taskName } from './identity.ts'
 import { openGroupReader } from './leased-reader.ts'
 import type { Logic } from './logic.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { keepsKeys, otherPartitions } from './stage-shape.ts'
 import { endTask, TaskRunner, type ReaderControl } from './task-runner.ts'
 
 type Runtime = StageRuntime<ProcessorStage | SinkStage>
@@ -37,6 +38,8 @@ export class StageRunner {
   #draining = false
   #interrupt: AbortController | undefined
   #requests: (() => Promise<void>)[] = []
+  /** Producers of tasks that were lost with the connection: they go on reporting. */
+  readonly #cutOff = new Set<string>()
   #processed = new Map<string, TopicPartition & { readonly position: Position }>()
   #reportedAt = 0
   #failure: unknown
@@ -127,6 +130,7 @@ export class StageRunner {
     } finally {
       this.#interrupt = undefined
     }
+    this.#forgetCutOff()
     for (const event of events) {
       if (event.kind === 'records') this.#tasks.get(event.partition)?.push(event)
       else if (event.kind === 'partitions-assigned') this.#assign(event.partitions)
@@ -135,12 +139,18 @@ export class StageRunner {
   }
 
   #assign(partitions: readonly TopicPartition[]): void {
+    const { pipeline, stage, from } = this.#base
     for (const { topic, partition } of partitions) {
+      const known = from[0]!.partitions
+      // The topic has grown under us.
+      if (partition >= known && keepsKeys(stage)) {
+        const bound = from.find(each => each.topic.name === topic) ?? from[0]!
+        return this.#fatal(otherPartitions(pipeline, stage, { ...bound, partitions: partition + 1 }, known))
+      }
       const arrived = this.#arriving.get(partition) ?? new Set()
       this.#arriving.set(partition, arrived.add(topic))
-      if (arrived.size < this.#base.from.length) continue
+      if (arrived.size < from.length) continue
       this.#arriving.delete(partition)
-      const { pipeline, stage } = this.#base
       const before = this.#tasks.get(partition)
       before?.abandon()
       const task = new TaskRunner(
@@ -185,7 +195,8 @@ export class StageRunner {
               started() // before the next receive: what it gives belongs to the new place
               resolve()
             } catch (error) {
-              reject(error as Error)
+              // What the vendor's client threw: a task tries again what may pass, and takes anything unknown for fatal.
+              reject(classified(adapter, error, `seeking partition ${place.partition} of ${place.topic}`))
             }
           }
           if (this.#draining) return void request()
@@ -235,7 +246,7 @@ export class StageRunner {
   async #lose(): Promise<void> {
     const reader = this.#reader
     this.#reader = undefined
-    for (const task of this.#tasks.values()) task.abandon()
+    for (const task of this.#tasks.values()) this.#cutOff.add(task.cutOff())
     // A task that waits for its seek would never end.
     for (const request of this.#requests.splice(0)) await request()
     const { environment } = this.#base
@@ -246,7 +257,14 @@ export class StageRunner {
     await reader?.close().catch(() => {})
   }
 
+  /** The broker answers again, and says whose they are; or we stop. */
+  #forgetCutOff(): void {
+    for (const producer of this.#cutOff) this.#base.vitals.forget(producer)
+    this.#cutOff.clear()
+  }
+
   async #drain(): Promise<void> {
+    this.#forgetCutOff()
     const { environment, settings } = this.#base
     // The loop that served them has ended: from here on a seek is carried out where it is asked for.
     this.#draining = true

@@ -1,5 +1,6 @@
 import type { BoundTopic, Sender } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
+import type { Tracing } from '../core/tracing.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import type { ClientStore, CommitStore } from '../exactly-once/index.ts'
 import type { Stage } from './definitions.ts'
@@ -21,6 +22,7 @@ export interface StageRuntime<Kind extends Stage = Stage> {
   /** Tasks of the stage; of a source, splits. */
   readonly tasks: number
   readonly store: CommitStore
+  readonly tracing: Tracing | undefined
   /** Leases, on brokers without groups. */
   leases(): Promise<ClientStore>
   /** The sender for a topic: one per broker and run. */

@@ -5,17 +5,20 @@ import type { ProducerId, Stamp } from '../core/stamp.ts'
 import type { Head, TaskLog, TaskName } from '../exactly-once/index.ts'
 import type { StartAt, TopicPartition } from '../spec/index.ts'
 import { TaskRows, type StateRow } from '../state/index.ts'
-import { noCounts, toSnapshot, type TrackerSnapshot } from '../watermark/index.ts'
+import { noCounts } from '../watermark/index.ts'
 import { tryAgain } from './attempts.ts'
 import type { Committed } from './committer.ts'
+import { Completion } from './completion.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { HandlerContext } from './handler-context.ts'
 import { EventClock } from './event-clock.ts'
-import { PartitionInput, type InputBatch, type MutableCounts } from './input.ts'
+import type { InputBatch, MutableCounts, PartitionInput } from './input.ts'
 import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
-import { OutputBuffer, type Sequences } from './outputs.ts'
+import type { OutputBuffer } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { headOf, openInputs, openOutputs } from './task-head.ts'
 import { TaskHealth } from './task-health.ts'
+import { traced } from './traced.ts'
 
 /**
  * One life of one task of a processor or sink: takes records through decode, time and process, and gives the committer
@@ -40,6 +43,7 @@ export class StreamTask implements Committed {
   readonly #context: HandlerContext
   readonly #signal: AbortSignal
   #clock!: EventClock
+  #completion: Completion | undefined
 
   constructor(
     runtime: StageRuntime<ProcessorStage | SinkStage>,
@@ -74,18 +78,9 @@ export class StreamTask implements Committed {
 
   recover(head: Head | undefined, rows: Iterable<StateRow>): OutputBuffer {
     this.#rows.load(rows, this.#runtime.environment.monotonic())
-    for (const bound of this.#runtime.from) {
-      const { name } = bound.topic
-      const snapshot = head?.trackers[name] as TrackerSnapshot | undefined
-      // Positions of a queue are good for one subscription only.
-      const position = bound.adapter.capabilities.positions === 'log' ? head?.positions[name] : undefined
-      const membership = this.#runtime.view.topic(name)
-      this.inputs.push(new PartitionInput(bound, this.#partition, membership, position, snapshot, this.#rows.marks))
-    }
+    this.inputs.push(...openInputs(this.#runtime, this.#partition, head, this.#rows.marks))
     Object.assign(this.counts, head?.counts)
-    // Outputs sent before the commit have an identity of this life only: their sequences start anew.
-    const sequences = this.#runtime.store.outputs === 'before' ? {} : (head?.sequences as Sequences | undefined)
-    this.outputs = new OutputBuffer(this.#producer, this.#runtime.to, sequences)
+    this.outputs = openOutputs(this.#runtime, this.#producer, head)
     const { environment, settings, from } = this.#runtime
     const { outputs } = this
     const full = (): boolean =>
@@ -97,11 +92,14 @@ export class StreamTask implements Committed {
       context: this.#context,
       timers: this.#rows.timers
     }
-    this.health = new TaskHealth(this.#name.id, environment, this.inputs, this.#runtime.view.tasks, this.counts)
+    this.health = new TaskHealth(this.#name.id, environment, this.inputs, this.#runtime.view, this.counts, outputs)
     this.#context.health = this.health
     const watermark = this.#inputWatermark()
+    const { stage } = this.#runtime
+    if (stage.kind === 'processor' && stage.interval) this.#completion = new Completion(stage.interval, head?.intervals)
+    const completion = this.#completion
     this.#clock = new EventClock(
-      { ...parts, outputs, input: from[0]!, environment, signal: this.#signal, full },
+      { ...parts, completion, outputs, input: from[0]!, environment, signal: this.#signal, full },
       watermark
     )
     this.#context.watermark = watermark
@@ -109,17 +107,8 @@ export class StreamTask implements Committed {
   }
 
   snapshot(): ReturnType<Committed['snapshot']> {
-    const trackers: Record<string, unknown> = {}
-    for (const { bound, tracker } of this.inputs) trackers[bound.topic.name] = tracker.snapshot()
-    const positions = this.positions()
-    const head: Head = {
-      positions: Object.fromEntries(positions.map(({ topic, position }) => [topic, position])),
-      trackers,
-      sequences: this.outputs.sequences(),
-      watermark: toSnapshot(this.watermark),
-      counts: { ...this.counts, emitted: this.counts.emitted + this.outputs.records.length }
-    }
-    return { head, state: this.#rows.changes(this.#runtime.environment.monotonic()), positions }
+    const head = headOf(this.inputs, this.outputs, this.counts, this.watermark, this.#completion)
+    return { head, state: this.#rows.changes(this.#runtime.environment.monotonic()), positions: this.positions() }
   }
 
   /** Last processed, per topic. */
@@ -157,6 +146,15 @@ export class StreamTask implements Committed {
     }
     const prepared = prepareBatch(input.bound, batch.records)
     if (prepared) await prepared
+    const { tracing } = this.#runtime
+    if (!tracing) return this.#each(input, batch, enough)
+    const { bound, partition } = input
+    const headers = batch.records.map(record => record.headers)
+    const work = { task: this.#name.id, topic: bound.topic.name, partition, headers }
+    return traced(tracing, work, this.outputs, () => this.#each(input, batch, enough))
+  }
+
+  async #each(input: PartitionInput, batch: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
     const { records, stamps } = batch
     for (let index = 0; index < records.length; index++) {
       const pending = this.#one(input, records[index]!, stamps[index])
@@ -170,8 +168,12 @@ export class StreamTask implements Committed {
   /** Takes in news of the producers; fires timers if time went on. */
   async learn(): Promise<void> {
     let rose = false
-    const now = this.#runtime.environment.monotonic()
-    for (const input of this.inputs) rose = input.learn(now) || rose
+    const { environment, settings } = this.#runtime
+    const now = environment.monotonic()
+    for (const input of this.inputs) {
+      rose = input.learn(now) || rose
+      input.tracker.forget(environment.now(), settings.forgetProducersAfter)
+    }
     if (rose || this.#clock.behind) await this.#advance()
   }
 
@@ -217,9 +219,12 @@ export class StreamTask implements Committed {
   ): Promise<void> | undefined {
     if (record) {
       this.counts.processed++
+      const { expired } = this.#context
       if (record.late) this.#untimely('late', record, input.tracker.watermark)
-      if (this.#context.expired) this.#untimely('expired', record, this.watermark)
-    }
+      if (expired) this.#untimely('expired', record, this.watermark)
+      input.count(expired ? 'expired' : record.late ? 'late' : 'processed', record.eventTime)
+    } else input.count('parked', stamp?.eventTime ?? raw.timestamp)
+    this.#completion?.add(record?.eventTime ?? stamp?.eventTime ?? raw.timestamp, !record, this.watermark)
     input.position = raw.position
     input.mark(raw, stamp, this.#runtime.environment)
     const rose = stamp

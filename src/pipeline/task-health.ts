@@ -4,17 +4,40 @@ import {
   diagnoseInputs,
   FailureRate,
   stageOf,
+  tolerableSkew,
+  TroubleBook,
   type Counts,
   type Diagnosis,
   type HealthInput,
   type ReportedHealth,
+  type StageHealth,
+  type Trouble,
   type Vitals
 } from '../watermark/index.ts'
-import type { Timeliness } from './definitions.ts'
+import type { Timeliness } from './process-context.ts'
 import type { PartitionInput } from './input.ts'
 
 /** How long a look at everything upstream is good for, ms: a handler may ask for each record. */
 const freshFor = 100
+/** Least time between two looks for news to pass on, ms. */
+const newsEvery = 200
+/** So many reports are looked through in no time. */
+const cheap = 200
+
+/** What is heard of the others: `VitalsView`. */
+export interface Hearing {
+  readonly tasks: ReadonlyMap<string, Vitals>
+  /** Since when nothing could be heard, monotonic ms. */
+  readonly deafSince: number | undefined
+  /** How far ahead of ours the clock of a task is, ms. */
+  clockOf(task: string): number | undefined
+}
+
+/** What has been written, and how much of it behind its own promise. */
+export interface Written {
+  readonly added: number
+  readonly addedLate: number
+}
 
 /**
  * How one task is doing, and everything above it: for its vitals and for its handlers. Read from memory, never awaited; a
@@ -26,31 +49,46 @@ export class TaskHealth {
   readonly #task: string
   readonly #environment: Environment
   readonly #inputs: readonly PartitionInput[]
-  readonly #reports: ReadonlyMap<string, Vitals>
+  readonly #hearing: Hearing
   readonly #counts: Counts
+  readonly #written: Written
   readonly #backlogs: readonly Backlog[]
-  readonly #rate = new FailureRate()
-  #attempts = 0
+  readonly #failures = new FailureRate()
+  readonly #lateIn = new FailureRate()
+  readonly #lateOut = new FailureRate()
+  readonly #book = new TroubleBook()
+  /** What was counted at the last look. */
+  #last: { readonly done: number; readonly processed: number; readonly late: number } & Written
   #failed = 0
   #failingSince: number | undefined
-  #diagnosis: Diagnosis = { heldBy: undefined, upstream: {} }
+  #diagnosis: Diagnosis = { heldBy: undefined, upstream: {}, troubles: [] }
+  #troubles: readonly Trouble[] = []
   #lookedAt = -Infinity
+  /** The clock less time that never jumps, at that look. */
+  #base = 0
+  #news = ''
+  #newsAt = -Infinity
 
-  /** @param counts those of the task, which change as it works */
+  /**
+   * @param counts those of the task, which change as it works
+   * @param written its outputs, the same
+   */
   constructor(
     task: string,
     environment: Environment,
     inputs: readonly PartitionInput[],
-    reports: ReadonlyMap<string, Vitals>,
-    counts: Counts
+    hearing: Hearing,
+    counts: Counts,
+    written: Written
   ) {
     this.#task = task
     this.#environment = environment
     this.#inputs = inputs
-    this.#reports = reports
+    this.#hearing = hearing
     this.#counts = counts
+    this.#written = written
     this.#backlogs = inputs.map(() => new Backlog())
-    this.#attempts = counts.processed + counts.parked
+    this.#last = this.#counted()
   }
 
   /** An attempt at a record has failed. */
@@ -67,13 +105,32 @@ export class TaskHealth {
   report(): ReportedHealth {
     const { heldBy, upstream } = this.#look()
     const { pending } = this
-    const failureRate = this.#rate.share(this.#environment.monotonic())
-    return { pending, failureRate, upstream, ...(heldBy && { heldBy }) }
+    const { failureRate, lateRate } = this.#rates()
+    return { pending, failureRate, lateRate, upstream, troubles: this.#troubles, ...(heldBy && { heldBy }) }
+  }
+
+  /** True when who is in trouble, or who holds the watermark, is not what it was: others should hear of it at once. */
+  hasNews(): boolean {
+    const now = this.#environment.monotonic()
+    // A look costs as much as there are producers.
+    if (now - this.#newsAt < newsEvery * Math.max(1, this.#hearing.tasks.size / cheap)) return false
+    this.#newsAt = now
+    const { heldBy, upstream } = this.#look()
+    const parts = this.#troubles.map(({ stage, cause }) => `${cause} ${stage}`)
+    // Who has too few clocks to compare passes on what he sees.
+    for (const [stage, { ahead = 0 }] of Object.entries(upstream))
+      if (Math.abs(ahead) > tolerableSkew) parts.push(`ahead ${stage}`)
+    parts.sort()
+    const news = `${heldBy?.cause ?? ''} ${heldBy?.task ?? ''}|${parts.join('|')}`
+    if (news === this.#news) return false
+    this.#news = news
+    return true
   }
 
   timeliness(watermark: number): Timeliness {
     const { heldBy, upstream } = this.#look()
-    let { pending, failureRate } = { pending: this.pending, failureRate: 0 }
+    let { failureRate, lateRate } = this.#rates()
+    let { pending } = this
     let { late, parked } = this.#counts
     const stale: string[] = []
     for (const [stage, health] of Object.entries(upstream)) {
@@ -81,6 +138,7 @@ export class TaskHealth {
       late += health.late
       parked += health.parked
       failureRate = Math.max(failureRate, health.failureRate)
+      lateRate = Math.max(lateRate, health.lateRate ?? 0)
       if (health.silent > 0) stale.push(stage)
     }
     return {
@@ -88,6 +146,7 @@ export class TaskHealth {
       behind: watermark === Infinity ? 0 : this.#environment.now() - watermark,
       pendingUpstream: pending,
       failureRate,
+      lateRate,
       late,
       parked,
       slowest: heldBy && {
@@ -96,14 +155,31 @@ export class TaskHealth {
         cause: heldBy.cause,
         since: heldBy.since
       },
+      troubles: this.#troubles,
+      upstream: upstream as Readonly<Record<string, StageHealth>>,
       stale,
       exact: !this.#inputs.some(({ tracker }) => tracker.heuristic)
     }
   }
 
+  #rates(): { failureRate: number; lateIn: number; lateOut: number; lateRate: number } {
+    const now = this.#environment.monotonic()
+    const [lateIn, lateOut] = [this.#lateIn.share(now), this.#lateOut.share(now)]
+    return { failureRate: this.#failures.share(now), lateIn, lateOut, lateRate: Math.max(lateIn, lateOut) }
+  }
+
+  #counted(): { done: number; processed: number; late: number } & Written {
+    const { processed, parked, late } = this.#counts
+    const { added, addedLate } = this.#written
+    return { done: processed + parked, processed, late, added, addedLate }
+  }
+
   #look(): Diagnosis {
     const { monotonic, now } = { monotonic: this.#environment.monotonic(), now: this.#environment.now() }
-    if (monotonic - this.#lookedAt < freshFor) return this.#diagnosis
+    // A clock that is set makes the last look wrong.
+    const isSame = Math.abs(now - monotonic - this.#base) < freshFor
+    if (isSame && monotonic - this.#lookedAt < freshFor) return this.#diagnosis
+    this.#base = now - monotonic
     this.#lookedAt = monotonic
     this.pending = 0
     const inputs = this.#inputs.map((input, index): HealthInput => {
@@ -113,12 +189,32 @@ export class TaskHealth {
       this.pending += backlog.records
       return { topic: bound.topic.name, partition, tracker, membership, waitingSince: backlog.since }
     })
-    const attempts = this.#counts.processed + this.#counts.parked
-    this.#rate.add(attempts - this.#attempts + this.#failed, this.#failed, monotonic)
-    this.#attempts = attempts
-    this.#failed = 0
-    const moment = { now, monotonic }
-    this.#diagnosis = diagnoseInputs(this.#task, inputs, this.#reports, this.#failingSince, moment)
+    this.#measure(monotonic)
+    const { tasks, deafSince } = this.#hearing
+    this.#diagnosis = diagnoseInputs(
+      this.#task,
+      inputs,
+      tasks,
+      this.#failingSince,
+      { now, monotonic },
+      {
+        ...this.#rates(),
+        wasSlow: this.#troubles.some(({ cause, hops }) => cause === 'slow' && hops === 0),
+        deafSince: deafSince === undefined ? undefined : Math.round(now - (monotonic - deafSince)),
+        clockOf: task => this.#hearing.clockOf(task)
+      }
+    )
+    this.#troubles = this.#book.note(this.#diagnosis.troubles, now)
     return this.#diagnosis
+  }
+
+  #measure(monotonic: number): void {
+    const last = this.#last
+    const counted = this.#counted()
+    this.#failures.add(counted.done - last.done + this.#failed, this.#failed, monotonic)
+    this.#lateIn.add(counted.processed - last.processed, counted.late - last.late, monotonic)
+    this.#lateOut.add(counted.added - last.added, counted.addedLate - last.addedLate, monotonic)
+    this.#last = counted
+    this.#failed = 0
   }
 }

@@ -12,6 +12,7 @@ import { policyOf, type Logic } from './logic.ts'
 import type { PartitionInput } from './input.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { StreamTask } from './stream-task.ts'
+import { inputVitals } from './task-head.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
 import { Signal } from '../core/signal.ts'
 
@@ -47,6 +48,7 @@ export class TaskRunner {
   #committer: Committer | undefined
   #producer: ProducerId
   #releasing = false
+  #isCutOff = false
   /** This life has committed something. */
   #gotOn = false
   #turn = 0
@@ -63,7 +65,7 @@ export class TaskRunner {
     this.ended = this.#run().finally(() => {
       stopListening()
       // The end is said again with every beat: whoever waits for it must hear of it.
-      if (!this.finished) runtime.vitals.forget(this.#producer)
+      if (!this.finished && !this.#isCutOff) runtime.vitals.forget(this.#producer)
     })
     this.ended.catch(() => {}) // the stage listens, too; it must not be an unhandled rejection before that
   }
@@ -82,6 +84,13 @@ export class TaskRunner {
     this.#releasing = true
     this.#wake.raise()
     return this.ended
+  }
+
+  /** The broker does not answer: it ends, and goes on reporting, for nobody else may have it. Gives the producer to forget. */
+  cutOff(): string {
+    this.#isCutOff = this.#runtime.store.outputs !== 'before'
+    this.abandon()
+    return this.#producer
   }
 
   /** It is not ours any more, or there is no time: drop what is not committed. */
@@ -159,6 +168,7 @@ export class TaskRunner {
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
     while (!this.#releasing) {
       await task.learn()
+      if (task.health.hasNews()) this.#runtime.vitals.urge()
       const input = this.#nextInput(task.inputs)
       const batch = input?.take()
       if (input && batch) {
@@ -245,13 +255,7 @@ export class TaskRunner {
         : state === 'joining'
           ? -Infinity
           : Math.min(task.watermark, task.outputs.watermark)
-    const sequences = task.outputs.sequences()
-    for (const { topic } of this.#runtime.to) {
-      const last = new Map(
-        Object.entries(sequences[topic.name] ?? {}).map(([partition, sequence]) => [Number(partition), sequence])
-      )
-      outputs.set(topic.name, { watermark, last })
-    }
+    for (const [topic, written] of task.outputs.vitals()) outputs.set(topic, { watermark, ...written })
     const durable = this.#runtime.store.outputs !== 'before'
     const commit = this.#committer?.commitNumber ?? 0
     return {
@@ -261,9 +265,11 @@ export class TaskRunner {
       state,
       watermark: task.watermark,
       outputs,
+      inputs: inputVitals(task.inputs),
       counts: { ...task.counts },
       commit,
-      health: () => task.health.report()
+      health: () => task.health.report(),
+      hasNews: () => task.health.hasNews()
     }
   }
 }

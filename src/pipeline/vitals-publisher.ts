@@ -17,7 +17,12 @@ import {
 /** Its health is asked for with each beat: a task that hangs does not report, and is reported of. */
 interface Report extends Omit<Vitals, 'beat' | 'health'> {
   health?(): ReportedHealth
+  /** Is there something in its health that others should hear before the next beat? Asked a few times in each. */
+  hasNews?(): boolean
 }
+
+/** However urgent: least time between two beats, ms. */
+const leastPause = 100
 
 const noHealth: ReportedHealth = { pending: 0, failureRate: 0, upstream: {} }
 
@@ -37,6 +42,7 @@ export class VitalsPublisher {
   #announced: ((announced: readonly HeardVitals[]) => void) | undefined
   #driver: Promise<ProducerDriver> | undefined
   #timer: Timer | undefined
+  #newsTimer: Timer | undefined
   #sending: Promise<void> | undefined
   #sentAt = -Infinity
   #beat = 0
@@ -84,12 +90,35 @@ export class VitalsPublisher {
     this.#reports.set(report.producer, report)
     this.#dirty.add(report.producer)
     this.#leaving.delete(report.producer) // it is ours again
+    this.#newsTimer ??= this.#lookForNews()
     const urgent =
       report.state === 'closing' ||
       report.state === 'left' ||
       this.#environment.monotonic() - this.#sentAt >= this.#interval
     if (urgent) this.#schedule(0)
     else if (!this.#timer) this.#schedule(this.#interval)
+  }
+
+  #lookForNews(): Timer {
+    return this.#environment.timer(
+      this.#interval / 4,
+      () => {
+        if (this.#closed) return
+        let news = false
+        // Each is asked, because each remembers what it has told.
+        for (const report of this.#reports.values()) news = (report.hasNews?.() ?? false) || news
+        if (news) this.urge()
+        this.#newsTimer = this.#lookForNews()
+      },
+      true
+    )
+  }
+
+  /** There is news that others should hear before the next beat. */
+  urge(): void {
+    if (this.#closed || this.#reports.size === 0) return
+    const due = this.#sentAt + Math.min(leastPause, this.#interval) - this.#environment.monotonic()
+    this.#schedule(Math.max(0, due))
   }
 
   /** This producer is not ours any more: what was reported last is still said, and nothing more. */
@@ -103,6 +132,7 @@ export class VitalsPublisher {
     if (this.#closed) return
     this.#closed = true
     this.#timer?.cancel()
+    this.#newsTimer?.cancel()
     const last = (async (): Promise<void> => {
       await this.#sending
       if (this.#dirty.size > 0) await this.#send([...this.#dirty])
@@ -169,6 +199,9 @@ export class VitalsPublisher {
     const at = this.#environment.now()
     return reports.map(({ health, ...report }) => {
       const reported = health?.() ?? noHealth
+      const { task, watermark, counts } = report
+      const { pending, failureRate, lateRate = 0, heldBy } = reported
+      diagnose('vitals', { task, watermark, pending, failureRate, lateRate, counts, heldBy })
       return { ...report, beat: ++this.#beat, health: { at, every, ...reported } }
     })
   }

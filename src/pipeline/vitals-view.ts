@@ -2,6 +2,7 @@ import { hasCode, withRetry } from '../broker/index.ts'
 import { sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import {
+  Clocks,
   decodeVitalsMessage,
   silence,
   TopicMembership,
@@ -15,6 +16,8 @@ import type { VitalsPublisher } from './vitals-publisher.ts'
 const settling = 1_000
 /** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
 const politeness = 150
+/** A broker that has not answered for so long is not heard, ms. */
+const deafAfter = 3_000
 
 /** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
 function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
@@ -48,6 +51,12 @@ export class VitalsView {
   readonly #repeated = new Set<string>()
   #answer: Timer | undefined
   #openedAt = 0
+  readonly #clocks = new Clocks()
+  /** What comes now has just been said: the past is read. */
+  #live = false
+  /** The first of the errors since the broker last answered, monotonic ms; and whether a call hangs. */
+  #failingSince: number | undefined
+  #hangingSince: number | undefined
   /** The subscription was lost: what was said until the next one is not known yet. `asking`: it is being found out. */
   #missing: 'nothing' | 'something' | 'asking' = 'nothing'
 
@@ -74,6 +83,20 @@ export class VitalsView {
     await this.#publisher.ask(this.#name)
     await sleep(this.#environment, settling, this.#abort.signal).catch(() => {}) // closed already
     await this.refresh()
+  }
+
+  /** Since when its broker has not answered, monotonic ms: others may be well, they are not heard. */
+  get deafSince(): number | undefined {
+    return this.#failingSince ?? this.#hangingSince
+  }
+
+  #moment(): { now: number; monotonic: number } {
+    return { now: this.#environment.now(), monotonic: this.#environment.monotonic() }
+  }
+
+  /** How far ahead of ours the clock of a task is, ms; `undefined` until it has been heard. */
+  clockOf(task: string): number | undefined {
+    return this.#clocks.aheadOf(task, this.#moment())
   }
 
   topic(name: string): TopicMembership {
@@ -122,6 +145,9 @@ export class VitalsView {
         if (signal.aborted) return
         if (hasCode(error, 'aborted')) continue
         if (!this.#adapter.classify(error).retryable) throw error
+        this.#failingSince ??= this.#environment.monotonic()
+        this.#live = false
+        this.#clocks.forget()
         // The reports merge upwards, so reading them again from the start does no harm.
         await this.#reader?.close().catch(() => {})
         this.#reader = undefined
@@ -170,8 +196,10 @@ export class VitalsView {
   async #receive(reader: PartitionReader): Promise<void> {
     this.#interrupt = new AbortController()
     const waiting = this.#refreshers.length > 0 && this.#missing === 'nothing'
+    const hanging = this.#watchCall()
     try {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
+      this.#failingSince = this.#hangingSince = undefined
       for (const record of records) if (record.value) this.#report(record.value)
       let news = records.length > 0
       const before = this.#environment.monotonic() - silence
@@ -180,11 +208,24 @@ export class VitalsView {
         // Who lived would have been heard by now.
         if (this.#queue && this.#openedAt < before) news = membership.liftStrangers() || news
       }
+      if (atEnd) this.#live = true
       if (atEnd && this.#missing === 'nothing') this.#atEnd()
       if (news) for (const listener of this.#listeners) listener()
     } finally {
+      hanging.cancel()
       this.#interrupt = undefined
     }
+  }
+
+  /** Notices a call that does not come back. Two timers: one that is late because this process was busy proves nothing. */
+  #watchCall(): { cancel(): void } {
+    const since = this.#environment.monotonic()
+    let timer = this.#environment.timer(
+      deafAfter - 100,
+      () => (timer = this.#environment.timer(100, () => (this.#hangingSince = since), true)),
+      true
+    )
+    return { cancel: () => timer.cancel() }
   }
 
   #report(value: Uint8Array): void {
@@ -205,6 +246,7 @@ export class VitalsView {
       // What others pass on fills gaps, and overrides nothing: it may be older than what we have heard since.
       if (!message.repeated || !known) this.tasks.set(vitals.task, newest(known, vitals))
       if (message.repeated) this.#repeated.add(vitals.task)
+      if ((this.#live || this.#queue) && !message.repeated) this.#clocks.heard(vitals, this.#moment())
       if (this.#queue) this.#heard.set(vitals.task, Math.max(now - age, this.#heard.get(vitals.task) ?? -Infinity))
       for (const topic of vitals.outputs.keys()) this.topic(topic).report(vitals, topic, now - age)
     }

@@ -137,13 +137,16 @@ export class Worker {
         this.#alive ? call(...given) : (never() as Result)
     if (stage.kind === 'processor') {
       const { options } = stage
-      const { onTimer, onWatermark } = options
+      const { onTimer, onWatermark, onComplete } = options
       return {
         ...stage,
         options: {
           ...options,
           process: alive((record, context) => options.process(record, context)),
           ...(onTimer && { onTimer: alive((timer, context) => onTimer.call(options, timer, context)) }),
+          ...(onComplete && {
+            onComplete: alive((interval, context) => onComplete.call(options, interval, context))
+          }),
           ...(onWatermark && {
             onWatermark: alive((watermark, context) => onWatermark.call(options, watermark, context))
           })

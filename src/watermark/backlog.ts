@@ -10,26 +10,39 @@ export class Backlog {
   records: number = 0
   /** Since when the oldest of them has been waiting, monotonic ms; `undefined` when there are none. */
   since: number | undefined
-  /** Producer -> one of its sequences that was reported and is not reached yet, and when it was. */
-  readonly #marks = new Map<string, { readonly sequence: number; readonly at: number }>()
+  /** Producer -> sequences of its that were reported and are not reached yet, and when each was: the oldest first. */
+  readonly #marks = new Map<string, Mark[]>()
 
   update(tracker: PartitionTracker, membership: TopicMembership, partition: number, now: number): void {
     let records = 0
     let since: number | undefined
     for (const [producer, member] of membership.members) {
-      const waiting = tracker.waiting(producer, member.last.get(partition) ?? 0)
+      const last = member.last.get(partition) ?? 0
+      const waiting = tracker.waiting(producer, last)
       if (waiting === 0) {
         this.#marks.delete(producer)
         continue
       }
       records += waiting
-      let mark = this.#marks.get(producer)
-      // One sample at a time: when it is reached, the next one starts with the newest.
-      if (!mark || tracker.waiting(producer, mark.sequence) === 0)
-        this.#marks.set(producer, (mark = { sequence: member.last.get(partition)!, at: now }))
-      if (since === undefined || mark.at < since) since = mark.at
+      let marks = this.#marks.get(producer)
+      if (!marks) this.#marks.set(producer, (marks = []))
+      while (marks.length > 0 && tracker.waiting(producer, marks[0]!.sequence) === 0) marks.shift()
+      if ((marks.at(-1)?.sequence ?? 0) < last) {
+        // Bounded: without some in between, it seems to wait for less long, never for longer.
+        if (marks.length >= mostMarks) marks.splice(1, 1)
+        marks.push({ sequence: last, at: now })
+      }
+      if (since === undefined || marks[0]!.at < since) since = marks[0]!.at
     }
     this.records = records
     this.since = since
   }
 }
+
+interface Mark {
+  readonly sequence: number
+  readonly at: number
+}
+
+/** Most sequences of a producer that are timed at once. */
+const mostMarks = 16

@@ -1,13 +1,15 @@
 import type { TopicMembership } from './membership.ts'
 import type { PartitionTracker } from './partition-tracker.ts'
+import { isOverdue, patience, stageOf } from './overdue.ts'
+import { findTroubles, slowAfter, type Finding, type Signs, type Trouble } from './troubles.ts'
 import type { Vitals } from './vitals.ts'
 
 /**
  * Why a task holds a watermark back. `failing`: it is trying a record again. `slow`: records wait for it. `silent`: its reports
- * are overdue, it is dead or cut off. `quiet`: it lives and has nothing newer: the data itself is late.
+ * are overdue, it is dead or cut off. `cut-off`: it lives, and its broker does not answer it. `quiet`: it lives and has nothing
+ * newer: the data itself is late.
  */
-export type Cause = 'failing' | 'slow' | 'silent' | 'quiet'
-export const causes: readonly string[] = ['failing', 'slow', 'silent', 'quiet'] satisfies readonly Cause[]
+export type Cause = 'failing' | 'slow' | 'silent' | 'cut-off' | 'quiet'
 
 /** Who holds a watermark back, any number of hops away. */
 export interface Holder {
@@ -31,6 +33,10 @@ export interface StageHealth {
   readonly failureRate: number
   readonly late: number
   readonly parked: number
+  /** Which share of what it read or sent was late lately, of its worst task, 0 to 1. */
+  readonly lateRate?: number
+  /** How far ahead of the clock of whoever tells this its clock is, ms; of its worst task. Absent while unknown. */
+  readonly ahead?: number
 }
 
 /** What a task says of itself and of everything above it. Goes with its vitals, so it travels as far as the watermark. */
@@ -41,10 +47,14 @@ export interface Health {
   readonly every: number
   readonly pending: number
   readonly failureRate: number
+  /** Which share of what it read or sent was late lately, 0 to 1. */
+  readonly lateRate?: number
   /** Its watermark is what its producers have reported, and nobody stands in the way. */
   readonly heldBy?: Holder
   /** `pipeline/stage` -> that stage: all that are above this one. */
   readonly upstream: Readonly<Record<string, StageHealth>>
+  /** What is wrong with it and with the stages above it, the worst first. */
+  readonly troubles?: readonly Trouble[]
 }
 
 /** What a task knows of itself; the publisher adds the time. */
@@ -52,12 +62,6 @@ export type ReportedHealth = Omit<Health, 'at' | 'every'>
 
 /** Most stages above one that are told of: a bound, far above any pipeline. */
 export const mostStages = 256
-
-/** Reports may be late by this many intervals, and by this long, before they are overdue. */
-const missedBeats = 3
-const leastPatience = 3_000
-/** So long must a record wait for a task before the task is called slow, ms: what is on its way is no backlog. */
-const onItsWay = 2_000
 
 /** One input of a task, as the diagnosis needs it. */
 export interface HealthInput {
@@ -78,6 +82,7 @@ export interface Moment {
 export interface Diagnosis {
   readonly heldBy: Holder | undefined
   readonly upstream: Readonly<Record<string, StageHealth>>
+  readonly troubles: readonly Finding[]
 }
 
 /**
@@ -87,37 +92,46 @@ export interface Diagnosis {
  *
  * @param reports last report of each task
  * @param failingSince since when this task has been trying a record again, ms since the epoch
+ * @param signs what else it notices of itself
  */
 export function diagnoseInputs(
   task: string,
   inputs: readonly HealthInput[],
   reports: ReadonlyMap<string, Vitals>,
   failingSince: number | undefined,
-  moment: Moment
+  moment: Moment,
+  signs: Signs = {}
 ): Diagnosis {
   const upstream = new Map<string, StageHealth>()
+  const clockOf = (task: string): number | undefined => signs.clockOf?.(task)
   for (const { topic, membership } of inputs)
     for (const member of membership.members.values()) {
       const report = reports.get(member.task)
       if (report && !member.left && report.outputs.has(topic))
-        addStage(upstream, report, isOverdue(report, member.heardAt, moment.monotonic))
+        addStage(upstream, report, isOverdue(report, member.heardAt, moment.monotonic), clockOf(member.task))
     }
   const heard = new Set(upstream.keys())
   for (const { membership } of inputs)
     for (const member of membership.members.values())
       for (const [stage, health] of Object.entries(reports.get(member.task)?.health?.upstream ?? {}))
-        if (!heard.has(stage)) passOn(upstream, stage, health)
-  return { heldBy: holder(task, inputs, reports, failingSince, moment), upstream: Object.fromEntries(upstream) }
+        if (!heard.has(stage)) passOn(upstream, stage, health, clockOf(member.task))
+  const all = { ...signs, failingSince }
+  const heldBy = holder(task, inputs, reports, all, moment)
+  const troubles = findTroubles(task, inputs, reports, upstream, all, moment)
+  if (heldBy?.cause === 'quiet' && !troubles.some(({ cause }) => cause === 'quiet'))
+    troubles.push({ stage: stageOf(heldBy.task), cause: 'quiet', since: heldBy.since, hops: 0 })
+  return { heldBy, upstream: Object.fromEntries(upstream), troubles }
 }
 
 function holder(
   task: string,
   inputs: readonly HealthInput[],
   reports: ReadonlyMap<string, Vitals>,
-  failingSince: number | undefined,
+  { failingSince, deafSince, wasSlow }: Signs,
   { now, monotonic }: Moment
 ): Holder | undefined {
   if (failingSince !== undefined) return { task, cause: 'failing', since: failingSince }
+  if (deafSince !== undefined) return { task, cause: 'cut-off', since: deafSince }
   let lowest: HealthInput | undefined
   for (const input of inputs) if (!lowest || input.tracker.watermark < lowest.tracker.watermark) lowest = input
   if (!lowest || lowest.tracker.watermark === Infinity) return undefined
@@ -126,7 +140,7 @@ function holder(
   const member = producer === undefined ? undefined : membership.members.get(producer)
   if (producer === undefined || !member) return undefined
   if (tracker.waiting(producer, member.last.get(partition) ?? 0) > 0) {
-    if (waitingSince === undefined || monotonic - waitingSince < onItsWay) return undefined
+    if (waitingSince === undefined || monotonic - waitingSince < slowAfter(wasSlow)) return undefined
     return { task, cause: 'slow', since: now - (monotonic - waitingSince) }
   }
   const report = reports.get(member.task)
@@ -143,21 +157,16 @@ function holder(
 // A source and a plain producer have nothing above them.
 const isSource = ({ health }: Vitals): boolean => health === undefined || Object.keys(health.upstream).length === 0
 
-/** A report that says how often it comes, and has not come for longer. One that has ended owes no more. */
-export function isOverdue(report: Vitals, heardAt: number, monotonic: number): boolean {
-  if (report.state === 'closing' || report.state === 'left' || !report.health) return false
-  return monotonic - heardAt > patience(report.health.every)
-}
-
-const patience = (every: number): number => Math.max(leastPatience, missedBeats * every)
-
-/** `pipeline/stage/partition` -> `pipeline/stage`; a plain producer stands for itself. */
-export const stageOf = (task: string): string => task.split('/').slice(0, 2).join('/')
-
-function addStage(stages: Map<string, StageHealth>, { task, health, counts }: Vitals, overdue: boolean): void {
+function addStage(
+  stages: Map<string, StageHealth>,
+  { task, health, counts }: Vitals,
+  overdue: boolean,
+  clock: number | undefined
+): void {
   const stage = stageOf(task)
   const known = stages.get(stage)
   if (!known && stages.size >= mostStages) return
+  const ahead = farther(known?.ahead, clock)
   stages.set(stage, {
     at: Math.min(known?.at ?? Infinity, health?.at ?? 0),
     tasks: (known?.tasks ?? 0) + 1,
@@ -165,66 +174,26 @@ function addStage(stages: Map<string, StageHealth>, { task, health, counts }: Vi
     pending: (known?.pending ?? 0) + (health?.pending ?? 0),
     failureRate: Math.max(known?.failureRate ?? 0, health?.failureRate ?? 0),
     late: (known?.late ?? 0) + counts.late,
-    parked: (known?.parked ?? 0) + counts.parked
+    parked: (known?.parked ?? 0) + counts.parked,
+    lateRate: Math.max(known?.lateRate ?? 0, health?.lateRate ?? 0),
+    ...(ahead !== undefined && { ahead })
   })
 }
 
-/** The same stage comes over several ways: the newest word counts. */
-function passOn(stages: Map<string, StageHealth>, stage: string, health: StageHealth): void {
+/** The clock that is farther off. */
+function farther(left: number | undefined, right: number | undefined): number | undefined {
+  if (left === undefined || right === undefined) return left ?? right
+  return Math.abs(left) >= Math.abs(right) ? left : right
+}
+
+/** The same stage comes over several ways: the newest word counts. Its clock is told from that of the teller. */
+function passOn(
+  stages: Map<string, StageHealth>,
+  stage: string,
+  { ahead, ...health }: StageHealth,
+  clock: number | undefined
+): void {
   const known = stages.get(stage)
   if (known ? known.at >= health.at : stages.size >= mostStages) return
-  stages.set(stage, health)
-}
-
-/**
- * `undefined` for what is none that this release reads: watermarks do not depend on it. It comes from a broker, and anybody may
- * write there.
- */
-export function decodeHealth(raw: unknown): Health | undefined {
-  try {
-    return healthOf(raw)
-  } catch {
-    return undefined
-  }
-}
-
-function healthOf(raw: any): Health {
-  const upstream: [string, StageHealth][] = Object.entries<any>(raw.upstream ?? {}).map(([stage, health]) => [
-    name(stage),
-    {
-      at: number(health.at),
-      tasks: number(health.tasks),
-      silent: number(health.silent),
-      pending: number(health.pending),
-      failureRate: number(health.failureRate),
-      late: number(health.late),
-      parked: number(health.parked)
-    }
-  ])
-  if (upstream.length > mostStages) throw new Error(`${upstream.length} stages`)
-  return {
-    at: number(raw.at),
-    every: number(raw.every),
-    pending: number(raw.pending),
-    failureRate: number(raw.failureRate),
-    ...(raw.heldBy && {
-      heldBy: { task: name(raw.heldBy.task), cause: cause(raw.heldBy.cause), since: number(raw.heldBy.since) }
-    }),
-    upstream: Object.fromEntries(upstream)
-  }
-}
-
-function number(value: unknown): number {
-  if (typeof value === 'number' && value >= 0) return value
-  throw new Error(`number ${String(value)}`)
-}
-
-function name(value: unknown): string {
-  if (typeof value === 'string' && value.length > 0 && value.length <= 1_000 && value !== '__proto__') return value
-  throw new Error('a name')
-}
-
-function cause(value: unknown): Cause {
-  if (causes.includes(value as string)) return value as Cause
-  throw new Error(`cause ${String(value)}`)
+  stages.set(stage, { ...health, ...(ahead !== undefined && clock !== undefined && { ahead: ahead + clock }) })
 }

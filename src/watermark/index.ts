@@ -1,8 +1,9 @@
 export { Backlog } from './backlog.ts'
+export { Clocks } from './clocks.ts'
 export { FailureRate } from './failure-rate.ts'
+export { decodeHealth } from './decode-health.ts'
 export {
   diagnoseInputs,
-  stageOf,
   type Cause,
   type Diagnosis,
   type Health,
@@ -11,10 +12,24 @@ export {
   type ReportedHealth,
   type StageHealth
 } from './health.ts'
+export { isOverdue, patience, stageOf } from './overdue.ts'
 export { silence, TopicMembership, type Member } from './membership.ts'
 export { PartitionTracker, type TrackerSnapshot, type Verdict } from './partition-tracker.ts'
 export { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
-export { decodeVitals, encodeVitals, noCounts, vitalsTopic } from './vitals.ts'
+export { decodeTally, mostSpans, Tally, type TallySnapshot } from './tally.ts'
+export {
+  ailments,
+  findTroubles,
+  skewed,
+  tellingShare,
+  tolerableSkew,
+  TroubleBook,
+  type Ailment,
+  type Finding,
+  type Signs,
+  type Trouble
+} from './troubles.ts'
+export { decodeVitals, encodeVitals, fates, noCounts, vitalsTopic } from './vitals.ts'
 export {
   decodeVitalsMessage,
   encodeQuestion,
@@ -23,4 +38,4 @@ export {
   type HeardVitals,
   type VitalsMessage
 } from './vitals-message.ts'
-export type { Counts, OutputVitals, Vitals, VitalsState } from './vitals.ts'
+export type { Counts, InputVitals, OutputVitals, Vitals, VitalsState } from './vitals.ts'

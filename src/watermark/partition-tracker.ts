@@ -1,3 +1,4 @@
+import { bornAt } from '../core/environment.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
 import type { TopicMembership } from './membership.ts'
 import {
@@ -14,9 +15,14 @@ export interface TrackerSnapshot {
   readonly producers: Readonly<Record<string, ProducerSnapshot>>
   /** Largest event time seen from foreign producers, if any. */
   readonly foreign?: number
+  /** Producers born up to then may be forgotten, ms since the epoch. */
+  readonly forgotten?: number
 }
 
-export type Verdict = 'new' | 'duplicate' | 'gap'
+/** What is known of a forgotten producer. Never written to. */
+const nothing = new ProducerProgress()
+
+export type Verdict = 'new' | 'duplicate' | 'gap' | 'forgotten'
 
 /**
  * Dedupe and watermark of one partition of one topic at one reader: a pure state machine over stamps and membership.
@@ -31,6 +37,8 @@ export class PartitionTracker {
   #membership: TopicMembership | undefined
   #membershipVersion = -1
   #foreign: number
+  #forgotten: number
+  #lookedAt = -Infinity
   #lastId: ProducerId = ''
   #last: ProducerProgress | undefined
 
@@ -39,6 +47,7 @@ export class PartitionTracker {
     this.#lateness = lateness
     this.watermark = fromSnapshot(snapshot?.watermark ?? null)
     this.#foreign = snapshot?.foreign ?? -Infinity
+    this.#forgotten = snapshot?.forgotten ?? -Infinity
     for (const [id, progress] of Object.entries(snapshot?.producers ?? {}))
       this.#producers.set(Buffer.from(id, 'hex').toString('latin1'), new ProducerProgress(progress))
   }
@@ -48,12 +57,44 @@ export class PartitionTracker {
     return producer !== this.#lastId && !this.#producers.has(producer)
   }
 
-  /** Before processing. `gap`: records between the last one and this one are missing; `from` of the gap is `expected`. */
+  /**
+   * Before processing. `gap`: records between the last one and this one are missing; `from` of the gap is `expected`.
+   * `forgotten`: it may be a repeat, and what would tell is gone.
+   */
   judge(stamp: Stamp): Verdict {
     const progress = this.#progress(stamp.producer)
-    if (stamp.sequence === progress.high + 1) return 'new'
+    if (stamp.sequence === progress.high + 1) return progress === nothing ? 'forgotten' : 'new'
     if (progress.has(stamp.sequence)) return 'duplicate'
-    return 'gap'
+    return progress === nothing ? 'forgotten' : 'gap'
+  }
+
+  /** A plain producer of a process that has ended, so long ago that what it sent is not known any more (protocol 2.4). */
+  isForgotten(producer: ProducerId): boolean {
+    return this.#forgotten !== -Infinity && this.#progress(producer) === nothing
+  }
+
+  /**
+   * Drops what is known of plain producers that have ended and were silent for `after` ms: it would grow with every start of
+   * a process. What then comes of producers born as early as those is `forgotten`: refused, never taken for new.
+   *
+   * @param now ms since the epoch
+   */
+  forget(now: number, after: number): void {
+    // Who has ended is in the vitals. And not at every call: what is remembered a little longer does no harm.
+    if (!this.#membership?.complete || (now >= this.#lookedAt && now - this.#lookedAt < after / 100)) return
+    this.#lookedAt = now
+    for (const [id, progress] of this.#producers) {
+      if (progress.heard || progress.silentSince === undefined || progress.silentSince > now) {
+        progress.heard = false
+        progress.silentSince = now
+        continue
+      }
+      const born = bornAt(id)
+      if (now - progress.silentSince < after || born === undefined || progress.durable || this.#isAlive(id)) continue
+      this.#producers.delete(id)
+      this.#forgotten = Math.max(this.#forgotten, born)
+      this.#lastId = ''
+    }
   }
 
   /** The next sequence that this producer owes. */
@@ -68,7 +109,8 @@ export class PartitionTracker {
 
   /** After processing. True when the watermark of the partition rose. */
   processed(stamp: Stamp): boolean {
-    return this.#progress(stamp.producer).processed(stamp.sequence, stamp.watermark) && this.#raise()
+    const progress = this.#progress(stamp.producer)
+    return progress !== nothing && progress.processed(stamp.sequence, stamp.watermark) && this.#raise()
   }
 
   /** After processing a record without a stamp: bounded disorder, a guess by the topic's lateness. */
@@ -85,6 +127,7 @@ export class PartitionTracker {
     this.#membershipVersion = membership.version
     for (const [producer, member] of membership.members) {
       const progress = this.#progress(producer)
+      if (progress === nothing) continue
       progress.durable ||= member.durable
       progress.promise(member.last.get(this.#partition) ?? 0, member.watermark)
     }
@@ -99,7 +142,8 @@ export class PartitionTracker {
     let freed = false
     for (const [producer, member] of this.#membership?.members ?? []) {
       if (member.since > before) continue
-      freed = this.#progress(producer).waive(member.last.get(this.#partition) ?? 0) || freed
+      const progress = this.#progress(producer)
+      if (progress !== nothing) freed = progress.waive(member.last.get(this.#partition) ?? 0) || freed
     }
     return freed && this.#raise()
   }
@@ -133,7 +177,8 @@ export class PartitionTracker {
     return {
       watermark: toSnapshot(this.watermark),
       producers,
-      ...(this.#foreign !== -Infinity && { foreign: this.#foreign })
+      ...(this.#foreign !== -Infinity && { foreign: this.#foreign }),
+      ...(this.#forgotten !== -Infinity && { forgotten: this.#forgotten })
     }
   }
 
@@ -161,10 +206,20 @@ export class PartitionTracker {
     return member?.lifted !== true
   }
 
+  #isAlive(producer: ProducerId): boolean {
+    const member = this.#membership?.members.get(producer)
+    return member !== undefined && !member.left && !member.lifted && !member.closed
+  }
+
+  /** {@link nothing} of one that may be forgotten. */
   #progress(producer: ProducerId): ProducerProgress {
     if (producer === this.#lastId && this.#last) return this.#last
     let progress = this.#producers.get(producer)
-    if (!progress) this.#producers.set(producer, (progress = new ProducerProgress()))
+    if (!progress) {
+      const born = this.#forgotten === -Infinity ? undefined : bornAt(producer)
+      if (born !== undefined && born <= this.#forgotten) progress = nothing
+      else this.#producers.set(producer, (progress = new ProducerProgress()))
+    }
     this.#lastId = producer
     this.#last = progress
     return progress

@@ -5,6 +5,8 @@ export interface ProducerSnapshot {
   readonly high: number
   /** A task: it comes back after a crash. */
   readonly durable?: boolean
+  /** Nothing came of it since then, ms since the epoch. */
+  readonly silent?: number
   readonly beyond?: readonly number[]
   readonly watermark: TimeSnapshot
   readonly pending?: readonly (readonly [sequence: number, watermark: TimeSnapshot])[]
@@ -27,6 +29,10 @@ export class ProducerProgress {
   high: number
   watermark: number
   durable: boolean
+  /** Something came of it since the last look. */
+  heard: boolean = false
+  /** Nothing came of it since then, ms since the epoch. */
+  silentSince: number | undefined
   /** Processed ones above a gap; only unordered channels fill it. */
   readonly beyond: IntervalSet
   /** Watermarks that wait for the sequences up to theirs: a staircase, each step with a higher sequence and watermark. */
@@ -38,6 +44,7 @@ export class ProducerProgress {
     this.high = snapshot.high
     this.watermark = fromSnapshot(snapshot.watermark)
     this.durable = snapshot.durable === true
+    this.silentSince = snapshot.silent
     this.beyond = new IntervalSet(snapshot.beyond)
     this.#pending = (snapshot.pending ?? []).map(([sequence, time]) => [sequence, fromSnapshot(time)] as const)
   }
@@ -48,6 +55,7 @@ export class ProducerProgress {
 
   /** `sequence` is processed. True when the watermark rose. */
   processed(sequence: number, watermark: number | undefined): boolean {
+    this.heard = true
     if (sequence === this.high + 1) {
       this.high = sequence
       if (!this.beyond.empty) this.high = this.beyond.takeFrom(sequence + 1) ?? sequence
@@ -85,6 +93,7 @@ export class ProducerProgress {
       high: this.high,
       watermark: toSnapshot(this.watermark),
       ...(this.durable && { durable: true }),
+      ...(this.silentSince !== undefined && !this.heard && { silent: this.silentSince }),
       ...(!this.beyond.empty && { beyond: this.beyond.toJSON() }),
       ...(this.#pending.length > 0 && {
         pending: this.#pending.map(([sequence, time]) => [sequence, toSnapshot(time)] as const)

@@ -1,7 +1,9 @@
 import { StreamError } from '../core/errors.ts'
 import type { ProducerId } from '../core/stamp.ts'
-import { decodeHealth, type Health } from './health.ts'
-import { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
+import { decodeHealth } from './decode-health.ts'
+import type { Health } from './health.ts'
+import { fromSnapshot, toSnapshot } from './producer-progress.ts'
+import { decodeTally, type TallySnapshot } from './tally.ts'
 
 /** The topic that carries the vitals of all producers of a broker: one partition, compacted by producer. */
 export const vitalsTopic = 'tidemark.vitals'
@@ -19,7 +21,19 @@ export interface OutputVitals {
   readonly watermark: number
   /** Partition -> last sequence written. */
   readonly last: ReadonlyMap<number, number>
+  /** How many records it has written, by spans of event time. Absent where nobody counts. */
+  readonly sent?: TallySnapshot
 }
+
+/** What a task says of one topic that it reads. */
+export interface InputVitals {
+  readonly partition: number
+  /** What became of the records, by spans of event time: `fates`. Each counts once, as the last of these that is true. */
+  readonly read: TallySnapshot
+}
+
+/** The columns of a tally of what was read. */
+export const fates: readonly ['processed', 'late', 'expired', 'parked'] = ['processed', 'late', 'expired', 'parked']
 
 /** The counts since the task was first started: sent = processed + parked + late + … is checked from these. */
 export interface Counts {
@@ -44,6 +58,8 @@ export interface Vitals {
   /** Watermark of the inputs, `Infinity` when they ended; `-Infinity` when nothing is known. */
   readonly watermark: number
   readonly outputs: ReadonlyMap<string, OutputVitals>
+  /** Topic -> what became of its records here. Absent for who reads nothing, and in reports of older releases. */
+  readonly inputs?: ReadonlyMap<string, InputVitals>
   readonly counts: Counts
   /** The commit of the task that this is as of; 0 before the first. A report of an earlier one comes from a former owner. */
   readonly commit: number
@@ -59,9 +75,9 @@ const version = 1
 
 /** JSON, UTF-8, documented in `docs/vitals.md`. Readers ignore fields they do not know. */
 export function encodeVitals(vitals: Vitals): Buffer {
-  const outputs: Record<string, { watermark: TimeSnapshot; last: Record<string, number> }> = {}
-  for (const [topic, output] of vitals.outputs)
-    outputs[topic] = { watermark: toSnapshot(output.watermark), last: Object.fromEntries(output.last) }
+  const outputs: Record<string, unknown> = {}
+  for (const [topic, { watermark, last, sent }] of vitals.outputs)
+    outputs[topic] = { watermark: toSnapshot(watermark), last: Object.fromEntries(last), sent }
   return Buffer.from(
     JSON.stringify({
       v: version,
@@ -71,6 +87,7 @@ export function encodeVitals(vitals: Vitals): Buffer {
       state: vitals.state,
       watermark: toSnapshot(vitals.watermark),
       outputs,
+      inputs: vitals.inputs && Object.fromEntries(vitals.inputs),
       counts: vitals.counts,
       commit: vitals.commit,
       beat: vitals.beat,
@@ -90,8 +107,10 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
       const last = new Map<number, number>()
       for (const [partition, sequence] of Object.entries(output.last ?? {}))
         last.set(whole(Number(partition)), whole(sequence))
-      outputs.set(topic, { watermark: time(output.watermark), last })
+      const sent = tally(output.sent, 1)
+      outputs.set(topic, { watermark: time(output.watermark), last, ...(sent && { sent }) })
     }
+    const inputs = raw.inputs && inputsOf(raw.inputs)
     const health = decodeHealth(raw.health)
     return {
       producer: Buffer.from(raw.producer, 'hex').toString('latin1'),
@@ -100,6 +119,7 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
       state: raw.state,
       watermark: time(raw.watermark),
       outputs,
+      ...(inputs && { inputs }),
       counts: { ...noCounts, ...raw.counts },
       commit: whole(raw.commit ?? 0),
       beat: whole(raw.beat),
@@ -109,6 +129,24 @@ export function decodeVitals(bytes: Uint8Array): Vitals {
     throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', {
       cause: error
     })
+  }
+}
+
+function inputsOf(raw: object): Map<string, InputVitals> {
+  const inputs = new Map<string, InputVitals>()
+  for (const [topic, input] of Object.entries<any>(raw)) {
+    const read = tally(input?.read, fates.length)
+    if (read && Number.isSafeInteger(input.partition)) inputs.set(topic, { partition: input.partition, read })
+  }
+  return inputs
+}
+
+/** Watermarks do not depend on it: what is none is left out. */
+function tally(raw: unknown, columns: number): TallySnapshot | undefined {
+  try {
+    return decodeTally(raw, columns)
+  } catch {
+    return undefined
   }
 }
 

@@ -1,13 +1,6 @@
-import type { Topic } from '../core/topic.ts'
-import type { EntryOf, Topics } from '../pipeline/index.ts'
+import type { EntryOf, KeyOf, SideTopic, Topics } from '../pipeline/index.ts'
 
-type Each<T extends Topics> = T extends readonly (infer Member)[] ? Member : T
-
-export type KeyOf<T extends Topics> =
-  Each<T> extends infer Member ? (Member extends Topic<string, infer Key, any> ? Key : never) : never
-
-export type PayloadOf<T extends Topics> =
-  Each<T> extends infer Member ? (Member extends Topic<string, any, infer Value> ? Value : never) : never
+export type { KeyOf, PayloadOf } from '../pipeline/index.ts'
 
 /** What `result` and `join` may return: one entry, several, or nothing. Not a promise: they are called between two records. */
 export type Results<To extends Topics> = EntryOf<To> | Iterable<EntryOf<To>> | undefined | void | null
@@ -29,4 +22,4 @@ export type SameKey<Left extends Topics, Right extends Topics> = [KeyOf<Left>, K
   : 'a join needs keys of one type on both sides'
 
 /** Takes the records of the topics as they are. */
-export type LateTopic<From extends Topics> = Topic<string, KeyOf<From>, PayloadOf<From>>
+export type LateTopic<From extends Topics> = SideTopic<From>

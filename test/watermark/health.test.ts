@@ -135,7 +135,7 @@ describe('the stages above', () => {
       {}
     )
     expect(ask(1_000).upstream).toEqual({
-      'a/b': { at: 10, tasks: 2, silent: 0, pending: 5, failureRate: 0.4, late: 5, parked: 2 },
+      'a/b': { at: 10, tasks: 2, silent: 0, lateRate: 0, pending: 5, failureRate: 0.4, late: 5, parked: 2 },
       'far/away': far(20, 20)
     })
     expect(ask(10_000).upstream['a/b']!.silent).toBe(2)
@@ -168,7 +168,10 @@ describe('the backlog of a partition', () => {
     expect(backlog).toMatchObject({ records: 20, since: 100 })
     process(1, 12)
     learn(30, 300)
-    expect(backlog, 'the first ten are done: the next sample begins').toMatchObject({ records: 18, since: 300 })
+    expect(backlog, 'the first ten are done; what came then has been waiting since').toMatchObject({
+      records: 18,
+      since: 200
+    })
     process(13, 30)
     learn(30, 400)
     expect(backlog).toMatchObject({ records: 0, since: undefined })

@@ -145,6 +145,33 @@ describe('the schema', () => {
     expect(schema.safeParse(report).success).toBe(false)
   })
 
+  it('describes what the code writes and reads, also what not every report has', () => {
+    const full = {
+      ...good,
+      outputs: { echoes: { ...good['outputs'].echoes, sent: { every: 60_000, from: 60_000, spans: { 120000: [5] } } } },
+      inputs: { words: { partition: 0, read: { every: 60_000, spans: { '-60000': [5, 4, 3, 2] } } } },
+      health: {
+        ...health,
+        lateRate: 0.5,
+        upstream: { 'words/first': { ...stage, lateRate: 0, ahead: -7_000 } },
+        troubles: [
+          { stage: 'words/first', cause: 'skewed', since: 1, ahead: -7_000, hops: 1 },
+          { stage: 'words/second', cause: 'cut-off', since: 2, share: 0.5, hops: 0 }
+        ]
+      }
+    }
+    expect(schema.safeParse(full)).toMatchObject({ success: true })
+    expect(JSON.parse(encodeVitals(decodeVitals(Buffer.from(JSON.stringify(full)))).toString())).toEqual(full)
+    const { inputs, ...rest } = full
+    for (const wrong of [
+      { ...rest, inputs: { words: { read: inputs.words.read } } },
+      { ...rest, inputs: { words: { partition: 0, read: { every: 60_000, spans: { noon: [1, 2, 3, 4] } } } } },
+      { ...rest, inputs: { words: { partition: 0, read: { every: 60_000, spans: { 0: [1, 2, 3] } } } } },
+      { ...rest, health: { ...health, troubles: [{ stage: 'a/b', cause: 'lazy', since: 1, hops: 0 }] } }
+    ])
+      expect(schema.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false)
+  })
+
   it('describes what the code writes and reads', () => {
     const decoded = decodeVitals(Buffer.from(JSON.stringify(good)))
     expect(JSON.parse(encodeVitals(decoded).toString())).toEqual(good)

@@ -1,0 +1,87 @@
+/** Adapters throw what their clients throw, and classify it: wherever it comes up, a passing one must not end the run. */
+import { expect, it } from 'vitest'
+import { memory, MemoryBroker } from '../../src/adapters/memory/index.ts'
+import { noHeaders } from '../../src/core/record.ts'
+import { StreamError } from '../../src/core/errors.ts'
+import { MemoryStore } from '../../src/exactly-once/index.ts'
+import { number, pipeline, processor, text, topic } from '../../src/index.ts'
+import { runPipeline, runSettings } from '../../src/pipeline/index.ts'
+import type { AnyAdapter } from '../../src/spec/index.ts'
+import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
+import { ungrouped } from '../leases/ungrouped.ts'
+
+const numbers = topic('numbers', { key: text, value: number, partitions: 1 })
+
+/** As a vendor's client throws it: not one of ours. */
+const reset = (): Error => Object.assign(new Error('connect ECONNRESET'), { code: 'ECONNRESET' })
+
+/** The first calls of a kind fail. */
+function failing(inner: AnyAdapter, kind: 'seek' | 'open a partition', times: number): AnyAdapter {
+  let left = times
+  const fail = (): void => {
+    if (left-- > 0) throw reset()
+  }
+  const classify: AnyAdapter['classify'] = error =>
+    !StreamError.is(error) && (error as { code?: string }).code === 'ECONNRESET'
+      ? { code: 'connection', retryable: true }
+      : inner.classify(error)
+  if (kind === 'open a partition')
+    return {
+      ...inner,
+      classify,
+      partitionReader: async options => {
+        // The vitals are read with it, too.
+        if (options.topic === 'numbers') fail()
+        return inner.partitionReader!(options)
+      }
+    }
+  return {
+    ...inner,
+    classify,
+    logReader: async options => {
+      const reader = await inner.logReader!(options)
+      return {
+        receive: given => reader.receive(given),
+        commit: positions => reader.commit(positions),
+        pause: places => reader.pause(places),
+        resume: places => reader.resume(places),
+        close: () => reader.close(),
+        seek: async (place, at) => {
+          fail()
+          return reader.seek(place, at)
+        }
+      }
+    }
+  }
+}
+
+it.each([
+  ['seek', (adapter: AnyAdapter) => failing(adapter, 'seek', 3)],
+  ['open a partition', (adapter: AnyAdapter) => failing(ungrouped(adapter), 'open a partition', 3)]
+] as const)('a connection that breaks when a task is to %s is tried again', async (_, broken) => {
+  const environment = new SimulatedEnvironment()
+  const broker = new MemoryBroker()
+  const adapter = broken(memory({ broker, client: 'worker' }))
+  await adapter.open(environment)
+  broker.createTopic({ topic: 'numbers', partitions: 1 })
+  const record = { headers: noHeaders, stamp: undefined, timestamp: 0 }
+  broker.appendAll([{ topic: 'numbers', partition: 0, key: text.encode('a'), value: number.encode(7), ...record }])
+  const seen: number[] = []
+  const look = processor({ name: 'look', from: numbers, process: ({ value }) => void seen.push(value) })
+  const store = new MemoryStore()
+  const host = {
+    environment,
+    registry: undefined,
+    adapterOf: () => adapter,
+    commitIn: 'store' as const,
+    openStore: async () => store
+  }
+  await store.storePositions('app.look', [])
+  const stop = new AbortController()
+  const running = runPipeline(host, pipeline('app', [look]), runSettings({ handleSignals: false }), stop.signal)
+  running.catch(() => {})
+  await environment.advance(20_000)
+  stop.abort()
+  await environment.run(running)
+  expect(seen).toEqual([7])
+})
