@@ -39,7 +39,18 @@ const commands = {
   bench: args => node('bench/main.ts', ...args),
   up: args => node('scripts/up.ts', ...args),
   models: args => node('scripts/models.ts', ...args),
-  simulate: args => node('scripts/simulate.ts', ...args)
+  diagnose: args => node('scripts/diagnose.ts', ...args),
+  async example([name, ...args]) {
+    if (!name || !existsSync(path(`examples/${name}/main.ts`))) {
+      console.error('npm run example NAME: a folder of examples/')
+      process.exit(2)
+    }
+    await build()
+    await node(`examples/${name}/main.ts`, ...args)
+  },
+  simulate: args => node('scripts/simulate.ts', ...args),
+  fuzz: args => node('scripts/fuzz.ts', ...args),
+  chaos: args => node('scripts/chaos.ts', ...args)
 }
 
 const [name = '', ...args] = process.argv.slice(2)

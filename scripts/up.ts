@@ -1,14 +1,16 @@
 /**
- * `npm run up -- kafka|pulsar|pubsub|eventhubs|kinesis|postgres [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
+ * `npm run up -- kafka|pulsar|pubsub|eventhubs|kinesis|postgres|registry|dynamodb [--port N]`: runs a server of `testcontainers/` in the foreground. Its URL is the only line on
  * stdout. Ctrl-C stops it and removes its data; a second Ctrl-C does not wait for a graceful end.
  */
 import { parseArgs } from 'node:util'
+import { startDynamodb } from '../testcontainers/dynamodb.ts'
 import { startEventhubs } from '../testcontainers/eventhubs.ts'
 import { startKafka } from '../testcontainers/kafka.ts'
 import { startKinesis } from '../testcontainers/kinesis.ts'
 import { startPostgres } from '../testcontainers/postgres.ts'
 import { startPubsub } from '../testcontainers/pubsub.ts'
 import { startPulsar } from '../testcontainers/pulsar.ts'
+import { startRegistry } from '../testcontainers/registry.ts'
 import type { Server } from '../testcontainers/server.ts'
 
 /** The fakes have neither TLS nor users. */
@@ -20,7 +22,9 @@ const SERVERS: Readonly<Record<string, (port: number | undefined) => Promise<Run
   pubsub: port => startPubsub({ port }),
   eventhubs: port => startEventhubs({ port }),
   kinesis: port => startKinesis({ port }),
-  postgres: port => startPostgres({ port })
+  postgres: port => startPostgres({ port }),
+  registry: port => startRegistry({ port }),
+  dynamodb: port => startDynamodb({ port })
 }
 const USAGE = `usage: npm run up -- NAME [--port N]\nservers: ${Object.keys(SERVERS).join(', ')}`
 

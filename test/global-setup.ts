@@ -10,19 +10,21 @@
  * ```
  *
  * A server is started when a test file of the run speaks of it. `BACKENDS=memory,file` leaves the others out.
- * `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL`, `TIDEMARK_PUBSUB_URL`, `TIDEMARK_EVENTHUBS_URL` and `TIDEMARK_POSTGRES_URL`
+ * `TIDEMARK_KAFKA_URL`, `TIDEMARK_PULSAR_URL`, `TIDEMARK_PUBSUB_URL`, `TIDEMARK_EVENTHUBS_URL`, `TIDEMARK_POSTGRES_URL`, `TIDEMARK_DYNAMODB_URL` and `TIDEMARK_REGISTRY_URL`
  * name servers that are up already. In CI a chosen server that cannot be started fails the run.
  */
 import { readFile } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import type { SecureListener } from '../testcontainers/server.ts'
 import {
+  sharedDynamodb,
   sharedEventhubs,
   sharedKafka,
   sharedKinesis,
   sharedPostgres,
   sharedPubsub,
   sharedPulsar,
+  sharedRegistry,
   type SharedServer
 } from '../testcontainers/shared.ts'
 
@@ -47,18 +49,26 @@ declare module 'vitest' {
     eventhubs: ProvidedServer
     kinesis: ProvidedServer
     postgres: ProvidedServer
+    dynamodb: ProvidedServer
+    /** A schema registry: the tests that want one speak of `apicurio`. */
+    apicurio: ProvidedServer
   }
 }
 
 const STARTERS: Readonly<
-  Record<'kafka' | 'pulsar' | 'pubsub' | 'eventhubs' | 'kinesis' | 'postgres', () => Promise<SharedServer>>
+  Record<
+    'kafka' | 'pulsar' | 'pubsub' | 'eventhubs' | 'kinesis' | 'postgres' | 'dynamodb' | 'apicurio',
+    () => Promise<SharedServer>
+  >
 > = {
   kafka: sharedKafka,
   pulsar: sharedPulsar,
   pubsub: sharedPubsub,
   eventhubs: sharedEventhubs,
   kinesis: sharedKinesis,
-  postgres: sharedPostgres
+  postgres: sharedPostgres,
+  dynamodb: sharedDynamodb,
+  apicurio: sharedRegistry
 }
 const WITHOUT_SERVER = ['memory', 'file']
 

@@ -1,9 +1,11 @@
+import { startDynamodb } from './dynamodb.ts'
 import { startEventhubs } from './eventhubs.ts'
 import { startKafka } from './kafka.ts'
 import { startKinesis } from './kinesis.ts'
 import { startPostgres } from './postgres.ts'
 import { startPubsub } from './pubsub.ts'
 import { startPulsar } from './pulsar.ts'
+import { startRegistry } from './registry.ts'
 import type { SecureListener } from './server.ts'
 
 /** A server that several users have in common. Plain data but for `stop`, which its starter alone calls. */
@@ -62,6 +64,14 @@ export async function sharedPostgres(): Promise<SharedServer> {
   return { url, tls: undefined, stop }
 }
 
+/** The DynamoDB of `TIDEMARK_DYNAMODB_URL` when that is set, else a new one. `npm run up -- dynamodb` prints what to set it to. */
+export async function sharedDynamodb(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_DYNAMODB_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  const { url, stop } = await startDynamodb()
+  return { url, tls: undefined, stop }
+}
+
 /** The Event Hubs of `TIDEMARK_EVENTHUBS_URL` when that is set, else a new double. `npm run up -- eventhubs` prints what to set it to. */
 export async function sharedEventhubs(): Promise<SharedServer> {
   const given = process.env.TIDEMARK_EVENTHUBS_URL
@@ -76,4 +86,11 @@ export async function sharedKinesis(): Promise<SharedServer> {
   if (given) return { url: given, tls: undefined, stop: async () => {} }
   const { url, stop } = await startKinesis()
   return { url, tls: undefined, stop }
+}
+
+/** The schema registry of `TIDEMARK_REGISTRY_URL` when that is set, else a new one. `npm run up -- registry` prints what to set it to. */
+export async function sharedRegistry(): Promise<SharedServer> {
+  const given = process.env.TIDEMARK_REGISTRY_URL
+  if (given) return { url: given, tls: undefined, stop: async () => {} }
+  return startRegistry()
 }

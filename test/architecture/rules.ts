@@ -23,18 +23,24 @@ export const layers: Readonly<
   'adapters/shared': { mayImport: ['core', 'spec'] },
   'adapters/*': { mayImport: ['core', 'spec', 'adapters/shared'] },
   'adapters/index': { files: ['src/adapters/index.ts'], mayImport: ['core', 'spec', 'adapters/*'] },
+  'open-adapter': { files: ['src/open-adapter.ts'], mayImport: ['core', 'spec', 'adapters/index'] },
   connect: {
     files: ['src/connect.ts', 'src/client.ts', 'src/admin.ts'],
-    mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/index']
+    mayImport: ['core', 'spec', 'broker', 'pipeline', 'open-adapter']
   },
+  // The API is handed in: nothing of it is imported.
+  opentelemetry: { mayImport: ['core'] },
+  // It watches pipelines, and shares nothing with them but the format of their reports.
+  watch: { mayImport: ['core', 'spec', 'watermark', 'open-adapter'] },
   sqlite: { files: ['src/sqlite.ts'], mayImport: ['core', 'exactly-once'], typesOf: ['pipeline'] },
   postgres: {
     files: ['src/postgres.ts', 'src/postgres-rows.ts'],
     mayImport: ['core', 'exactly-once'],
     typesOf: ['pipeline']
   },
+  dynamodb: { files: ['src/dynamodb.ts'], mayImport: ['core', 'exactly-once'] },
   testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/memory'] },
-  cli: { mayImport: ['index'] },
+  cli: { mayImport: ['index', 'schema'] },
   index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'windows', 'connect'] }
 }
 
@@ -49,7 +55,12 @@ export const vendors: Readonly<Record<string, string>> = {
   '@azure/event-hubs': 'src/adapters/eventhubs/',
   '@azure/storage-blob': 'src/adapters/eventhubs/',
   avsc: 'src/schema/avro/',
-  pg: 'src/exactly-once/stores/postgres'
+  ajv: 'src/schema/json/',
+  '@aws-sdk/client-glue': 'src/schema/registry/glue',
+  protobufjs: 'src/schema/protobuf/',
+  '@bufbuild/protobuf': 'src/schema/protobuf/',
+  pg: 'src/exactly-once/stores/postgres',
+  '@aws-sdk/client-dynamodb': 'src/exactly-once/stores/dynamodb'
 }
 
 /** Layers in which time, randomness and timers come from the `Environment` (law 9). */
@@ -60,7 +71,8 @@ export const deterministicLayers: readonly string[] = [
   'exactly-once',
   'broker',
   'pipeline',
-  'windows'
+  'windows',
+  'watch'
 ]
 const environmentFile = 'src/core/environment.ts'
 const clockAndDice =
@@ -111,7 +123,7 @@ function brokenPackage(where: string, path: string, { specifier, dynamic }: Impo
   // Computed: only an adapter may, for codecs that the user may have installed.
   if (specifier === '')
     return path.startsWith('src/adapters/') ? [] : [`${where} imports a computed name, but only adapters may do so`]
-  const home = vendors[specifier]
+  const home = vendors[packageOf(specifier)]
   if (home === undefined)
     return [
       `${where} imports the package '${specifier}', but published code imports nothing but node: and optional peers`
@@ -122,6 +134,11 @@ function brokenPackage(where: string, path: string, { specifier, dynamic }: Impo
     : [
         `${where} imports '${specifier}' eagerly, but vendor packages are loaded by import() when they are first used, and typed by our own types`
       ]
+}
+
+/** `@bufbuild/protobuf/wkt` is of `@bufbuild/protobuf`. */
+function packageOf(specifier: string): string {
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
 }
 
 /** One sentence per touch of the clock or the dice where they must be handed in. */

@@ -1,0 +1,54 @@
+/**
+ * `npm run chaos -- --backend NAME|all [--kills N] [--store sqlite|postgres|dynamodb|broker] [--seed S] [--quiet] [--keep]`: three worker
+ * processes of one pipeline on servers of their own, under SIGKILL, SIGSTOP for longer than the lease, crashes of the broker and of the store, and a
+ * network that cuts, delays and holds requests; then everything is counted again. Exit code 1 when anything is lost, twice or torn. See docs/testing.md.
+ */
+import { randomInt } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { chaos } from '../chaos/run.ts'
+import { brokers, stores } from '../chaos/servers.ts'
+
+const { values } = parseArgs({
+  options: {
+    backend: { type: 'string', default: 'file' },
+    kills: { type: 'string', default: '5' },
+    store: { type: 'string' },
+    seed: { type: 'string', default: String(randomInt(1_000_000)) },
+    quiet: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false }
+  }
+})
+
+function known(what: string, name: string, of: object): string {
+  if (Object.hasOwn(of, name)) return name
+  console.error(`no ${what} '${name}'; known are ${Object.keys(of).join(', ')}`)
+  process.exit(2)
+}
+
+function whole(name: string, text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  console.error(`--${name} must be a whole number, not '${text}'`)
+  process.exit(2)
+}
+
+const backends =
+  values.backend === 'all'
+    ? Object.keys(brokers)
+    : values.backend.split(',').map(name => known('backend', name, brokers))
+const store = values.store === undefined ? undefined : known('store', values.store, stores)
+const kills = whole('kills', values.kills)
+const seed = whole('seed', values.seed)
+const lines: string[] = []
+let failed = false
+
+for (const backend of backends) {
+  const tell = values.quiet ? undefined : (line: string): void => console.log(`  ${line}`)
+  const report = await chaos({ backend, store, kills, seed, keep: values.keep, ...(tell && { tell }) })
+  for (const { anomaly, what } of report.found.slice(0, 50)) console.log(`${anomaly}: ${what}`)
+  failed ||= report.found.length > 0
+  lines.push(report.line)
+  console.log(report.line)
+}
+if (backends.length > 1) for (const line of lines) console.log(line)
+process.exit(failed ? 1 : 0)
