@@ -1,15 +1,18 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { systemEnvironment } from '../src/core/environment.ts'
 import { BrokerStore, type CommitStore } from '../src/exactly-once/index.ts'
 import { connect } from '../src/index.ts'
 import { openStore } from '../src/pipeline/index.ts'
 import type { AnyAdapter, Delivery } from '../src/spec/index.ts'
+import { pythonWith, runPython } from '../test/support/python.ts'
 import type { Evidence } from './checker.ts'
 import { outputsFile, type Job, type Line } from './job.ts'
 import { chain, partitions } from './pipeline.ts'
 
+const referee = fileURLToPath(new URL('./read_committed.py', import.meta.url))
 /** Ms that a queue may take to deliver what is left of it. */
 const patience = 40_000
 
@@ -52,14 +55,20 @@ export class Foreigner implements AsyncDisposable {
   readonly #client: Awaited<ReturnType<typeof connect>>
   readonly #taps = new Map<string, { readonly deliveries: Delivery[]; stop(): Promise<void> }>()
 
-  private constructor(client: Awaited<ReturnType<typeof connect>>) {
+  /** A Python with Confluent's client. */
+  readonly #referee: string | undefined
+
+  private constructor(client: Awaited<ReturnType<typeof connect>>, referee: string | undefined) {
     this.#client = client
+    this.#referee = referee
     this.adapter = client.broker()
   }
 
-  static async open(url: string, job: Job): Promise<Foreigner> {
+  /** @param python of Kafka: topics are read by a client of somebody else */
+  static async open(url: string, job: Job, python: boolean): Promise<Foreigner> {
+    const referee = python ? await pythonWith(['confluent-kafka==2.16.0']) : undefined
     const client = await connect({ brokers: { default: url }, store: 'memory:', variables: {} })
-    const foreigner = new Foreigner(client)
+    const foreigner = new Foreigner(client, referee)
     const { lines, echoes, totals } = chain(job)
     if (foreigner.adapter.capabilities.positions === 'none')
       for (const topic of [lines, echoes, totals]) {
@@ -81,6 +90,11 @@ export class Foreigner implements AsyncDisposable {
       for (const until = performance.now() + patience; performance.now() < until; await sleep(100))
         if (new Set(lines().map(({ id }) => id)).size >= atLeast) break
       return lines()
+    }
+    if (this.#referee !== undefined) {
+      const broker = this.adapter.location.replace('kafka://', '')
+      const printed = await runPython(this.#referee, referee, [broker, topic], '')
+      return printed.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Line]))
     }
     const found: Line[] = []
     for (let partition = 0; partition < partitions; partition++) {

@@ -17,6 +17,8 @@ export interface ChaosOptions {
   readonly kills: number
   readonly seed: number
   readonly tell?: (line: string) => void
+  /** On Kafka: topics are read by Confluent's client for Python. */
+  readonly python?: boolean | undefined
   /** The folder of the run stays: logs of the workers, the destination. */
   readonly keep?: boolean
 }
@@ -53,7 +55,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     const job: Job = { run, broker: broker.url, store: store.url, folder, sessionTimeout }
     const allow = allowing(folder)
     await allow({ entries: lead, final: false })
-    await using foreigner = await Foreigner.open(broker.direct, job)
+    await using foreigner = await Foreigner.open(broker.direct, job, options.python === true && backend === 'kafka')
     const found: Found[] = []
     let entries = lead
     let failures = 0

@@ -20,6 +20,8 @@ interface Lane {
   queue: Item[]
   inFlight: boolean
   attempt: number
+  /** Since when each attempt has failed, monotonic ms. */
+  failingSince?: number | undefined
   /** Of a strict sender: what ended this partition. */
   failure?: StreamError
 }
@@ -42,6 +44,7 @@ export class Sender {
   readonly #ready = new Set<Lane>()
   readonly #abort = new AbortController()
   #driver: Promise<ProducerDriver> | undefined
+  #byPartition = false
   #scheduled = false
   #idle: (() => void)[] = []
   #closed = false
@@ -63,6 +66,14 @@ export class Sender {
     this.bufferedBytes += size
     lane.queue.push({ record, size, settle })
     if (!lane.inFlight) this.#wake(lane)
+  }
+
+  /** Since when a partition of the topic takes nothing, monotonic ms; `undefined` while all do. */
+  failingSince(topic: string): number | undefined {
+    let since: number | undefined
+    for (const lane of this.#lanes.get(topic) ?? [])
+      if (lane?.failingSince !== undefined && lane.failingSince < (since ?? Infinity)) since = lane.failingSince
+    return since
   }
 
   /** Resolves when all are durable; rejects with the first error that no retry will mend. */
@@ -131,7 +142,7 @@ export class Sender {
           batch.push(item)
           bytes += item.size
         }
-        if (bytes >= this.#maxBatch) break
+        if (bytes >= this.#maxBatch || this.#byPartition) break
       }
       void this.#request(batch, parts)
     }
@@ -142,6 +153,7 @@ export class Sender {
     try {
       this.#driver ??= this.#adapter.producer()
       const driver = await this.#driver
+      this.#byPartition = driver.byPartition === true
       results = await driver.send(
         batch.map(item => item.record),
         this.#abort.signal
@@ -174,6 +186,7 @@ export class Sender {
       item.settle(undefined, result.position)
     }
     lane.inFlight = false
+    if (failedAt !== 0) lane.failingSince = undefined
     if (failedAt < 0) lane.attempt = 0
     else this.#failed(lane, items.slice(failedAt), (results[failedAt] as { error: unknown }).error)
     if (lane.queue.length > 0 && lane.attempt === 0) this.#wake(lane)
@@ -195,6 +208,7 @@ export class Sender {
       return
     }
     lane.queue = [...items, ...lane.queue]
+    lane.failingSince ??= this.#environment.monotonic()
     lane.attempt++
     diagnose('send-retried', { topic: lane.topic, partition: lane.partition, attempt: lane.attempt, error })
     lane.inFlight = true // holds the lane until the wait is over

@@ -137,7 +137,7 @@ class Run {
     const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
     if (sink) this.#sinks.push(sink)
     const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
-    await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore())
+    await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore(), environment)
     const reportsTo = to[0]?.adapter ?? adapter
     const publisher = await this.#publisher(reportsTo)
     const shared = {

@@ -19,6 +19,7 @@ import { durableProducer, mortalProducer } from './identity.ts'
 import { Pulled } from './pulled.ts'
 import { SourceTask } from './source-task.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { outletsOf, unsentSince } from './task-health.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
 
 /** One split of a source at this worker, from the moment its lease is ours until it ends, is lost, or we stop. */
@@ -200,14 +201,16 @@ export class SourceRunner {
     this.#lateOut.add(added - last.added, addedLate - last.addedLate, environment.monotonic())
     this.#counted = { added, addedLate }
     const lateRate = this.#lateOut.share(environment.monotonic())
-    const signs = { failingSince: since, failureRate, lateOut: lateRate }
     const moment = { now: environment.now(), monotonic: environment.monotonic() }
+    const unsent = unsentSince(outletsOf(this.#runtime), moment)
+    const signs = { failingSince: since, failureRate, lateOut: lateRate, unsentSince: unsent }
     const found = findTroubles(this.#name.id, [], new Map(), new Map(), signs, moment)
     return {
       pending: 0,
       failureRate,
       lateRate,
       ...(since !== undefined && { heldBy: { task: this.#name.id, cause: 'failing' as const, since } }),
+      ...(unsent !== undefined && { heldBy: { task: this.#name.id, cause: 'cut-off' as const, since: unsent } }),
       upstream: {},
       troubles: this.#book.note(found, moment.now)
     }

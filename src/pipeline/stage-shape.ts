@@ -1,4 +1,5 @@
-import type { BoundTopic } from '../broker/index.ts'
+import { withRetry, type BoundTopic } from '../broker/index.ts'
+import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { BrokerStore, changelogTopic, type CommitStore, type PositionStore } from '../exactly-once/index.ts'
 import type { Stage } from './definitions.ts'
@@ -18,9 +19,23 @@ export async function assertShape(
   stage: Stage,
   from: readonly BoundTopic[],
   store: CommitStore | 'group',
+  positions: () => Promise<PositionStore>,
+  environment: Environment
+): Promise<void> {
+  const [input] = from
+  if (!input || !keepsKeys(stage) || store === 'group') return
+  const { adapter } = input
+  const doing = `comparing the partitions of stage '${stage.name}' with those of its state`
+  await withRetry({ adapter, environment, doing, attempts: 8 }, () => compare(pipeline, stage, from, store, positions))
+}
+
+async function compare(
+  pipeline: string,
+  stage: Stage,
+  from: readonly BoundTopic[],
+  store: CommitStore,
   positions: () => Promise<PositionStore>
 ): Promise<void> {
-  if (!keepsKeys(stage) || store === 'group') return
   const [input] = from
   if (store instanceof BrokerStore) {
     const admin = input!.adapter.admin()

@@ -17,7 +17,7 @@ import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
 import type { OutputBuffer } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { headOf, openInputs, openOutputs } from './task-head.ts'
-import { TaskHealth } from './task-health.ts'
+import { outletsOf, TaskHealth } from './task-health.ts'
 import { traced } from './traced.ts'
 
 /**
@@ -92,7 +92,9 @@ export class StreamTask implements Committed {
       context: this.#context,
       timers: this.#rows.timers
     }
-    this.health = new TaskHealth(this.#name.id, environment, this.inputs, this.#runtime.view, this.counts, outputs)
+    const outlets = outletsOf(this.#runtime)
+    const { view } = this.#runtime
+    this.health = new TaskHealth(this.#name.id, environment, this.inputs, view, this.counts, outputs, outlets)
     this.#context.health = this.health
     const watermark = this.#inputWatermark()
     const { stage } = this.#runtime

@@ -9,6 +9,7 @@ import {
   type Counts,
   type Diagnosis,
   type HealthInput,
+  type Moment,
   type ReportedHealth,
   type StageHealth,
   type Trouble,
@@ -16,6 +17,7 @@ import {
 } from '../watermark/index.ts'
 import type { Timeliness } from './process-context.ts'
 import type { PartitionInput } from './input.ts'
+import type { StageRuntime } from './stage-runtime.ts'
 
 /** How long a look at everything upstream is good for, ms: a handler may ask for each record. */
 const freshFor = 100
@@ -23,6 +25,8 @@ const freshFor = 100
 const newsEvery = 200
 /** So many reports are looked through in no time. */
 const cheap = 200
+/** An attempt to send that fails is tried again; so long without one that does not means that the broker does not answer, ms. */
+const unsentAfter = 3_000
 
 /** What is heard of the others: `VitalsView`. */
 export interface Hearing {
@@ -39,6 +43,9 @@ export interface Written {
   readonly addedLate: number
 }
 
+/** Of an output: since when its broker takes nothing, monotonic ms. */
+export type Outlet = () => number | undefined
+
 /**
  * How one task is doing, and everything above it: for its vitals and for its handlers. Read from memory, never awaited; a
  * task that hangs in its handler is told of all the same, because it is asked for with each beat.
@@ -52,6 +59,7 @@ export class TaskHealth {
   readonly #hearing: Hearing
   readonly #counts: Counts
   readonly #written: Written
+  readonly #outlets: readonly Outlet[]
   readonly #backlogs: readonly Backlog[]
   readonly #failures = new FailureRate()
   readonly #lateIn = new FailureRate()
@@ -79,8 +87,10 @@ export class TaskHealth {
     inputs: readonly PartitionInput[],
     hearing: Hearing,
     counts: Counts,
-    written: Written
+    written: Written,
+    outlets: readonly Outlet[] = []
   ) {
+    this.#outlets = outlets
     this.#task = task
     this.#environment = environment
     this.#inputs = inputs
@@ -191,6 +201,7 @@ export class TaskHealth {
     })
     this.#measure(monotonic)
     const { tasks, deafSince } = this.#hearing
+    const wall = (at: number): number => Math.round(now - (monotonic - at))
     this.#diagnosis = diagnoseInputs(
       this.#task,
       inputs,
@@ -200,7 +211,8 @@ export class TaskHealth {
       {
         ...this.#rates(),
         wasSlow: this.#troubles.some(({ cause, hops }) => cause === 'slow' && hops === 0),
-        deafSince: deafSince === undefined ? undefined : Math.round(now - (monotonic - deafSince)),
+        deafSince: deafSince === undefined ? undefined : wall(deafSince),
+        unsentSince: unsentSince(this.#outlets, { now, monotonic }),
         clockOf: task => this.#hearing.clockOf(task)
       }
     )
@@ -217,4 +229,18 @@ export class TaskHealth {
     this.#last = counted
     this.#failed = 0
   }
+}
+
+export function outletsOf({ to, sender }: Pick<StageRuntime, 'to' | 'sender'>): Outlet[] {
+  return to.map(
+    ({ topic: { name } }) =>
+      () =>
+        sender(name).failingSince(name)
+  )
+}
+
+/** Since when the brokers of the outputs have taken nothing, ms since the epoch; `undefined` while they do. */
+export function unsentSince(outlets: readonly Outlet[], { now, monotonic }: Moment): number | undefined {
+  const since = Math.min(...outlets.map(outlet => outlet() ?? Infinity))
+  return monotonic - since >= unsentAfter ? Math.round(now - (monotonic - since)) : undefined
 }

@@ -31,9 +31,15 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
   const adapter = resolver.adapterOf(topic.name)
   const { name, partitions } = topic
   if (partitions !== undefined) await ensureTopic(adapter, environment, { topic: name, partitions })
-  const found = await administrate(adapter, environment, `describing topic '${name}'`, admin =>
-    admin.describeTopic(name)
-  )
+  const found = await administrate(adapter, environment, `describing topic '${name}'`, async admin => {
+    const description = await admin.describeTopic(name)
+    // It was there, or was made, a moment ago: a broker that is starting does not know its topics at once.
+    if (!description && partitions !== undefined)
+      throw new StreamError('unknown-topic', `${adapter.location} does not know topic '${name}' yet`, {
+        retryable: true
+      })
+    return description
+  })
   if (!found)
     throw new StreamError(
       'unknown-topic',

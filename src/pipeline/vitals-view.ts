@@ -16,7 +16,9 @@ import type { VitalsPublisher } from './vitals-publisher.ts'
 const settling = 1_000
 /** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
 const politeness = 150
-/** A broker that has not answered for so long is not heard, ms. */
+/** A broker that has answered with nothing but errors for so long is not heard, ms; */
+const failingFor = 1_000
+/** nor one that has not answered at all for so long. */
 const deafAfter = 3_000
 
 /** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
@@ -87,7 +89,10 @@ export class VitalsView {
 
   /** Since when its broker has not answered, monotonic ms: others may be well, they are not heard. */
   get deafSince(): number | undefined {
-    return this.#failingSince ?? this.#hangingSince
+    const since = this.#failingSince
+    // One error is nothing: a broker that has moved answers at the next attempt.
+    if (since !== undefined && this.#environment.monotonic() - since >= failingFor) return since
+    return this.#hangingSince
   }
 
   #moment(): { now: number; monotonic: number } {

@@ -7,7 +7,7 @@
 export { avro, type AvroOptions } from './avro.ts'
 export type { AvroDefinition, AvroSchema, AvroValue } from './avro/infer.ts'
 export { jsonSchema, type JsonSchemaOptions } from './json-schema.ts'
-export { protobuf, type ProtobufOptions } from './protobuf.ts'
+export { protobuf, type ProtobufOptions, type UnnamedMessage } from './protobuf.ts'
 export { json, type JsonOptions, type OneWaySchema } from './json.ts'
 export type { StandardIssue, StandardProperties, StandardResult, StandardSchema } from './json/standard-schema.ts'
 export { fileRegistry, type FileRegistryOptions } from './registry/file.ts'

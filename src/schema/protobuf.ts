@@ -33,6 +33,12 @@ export interface ProtobufOptions {
   readonly registerAs?: 'text' | 'descriptor'
 }
 
+/** In the place of a message whose type was not named. */
+export interface UnnamedMessage {
+  readonly $typeName: string
+  readonly error: 'the type of the message is promised: protobuf<Trade>(TradeSchema)'
+}
+
 /**
  * Protobuf messages of `@bufbuild/protobuf`, as its generator writes them. The type is promised (`protobuf<Trade>`), and
  * is the one that the generator has put beside the schema.
@@ -49,7 +55,7 @@ export interface ProtobufOptions {
  * import { TradeSchema, type Trade } from './gen/trade_pb.js'
  * const trades = topic('trades', { key: text, value: protobuf<Trade>(TradeSchema) })
  */
-export function protobuf<Value extends { readonly $typeName: string } = never>(
+export function protobuf<Value extends { readonly $typeName: string } = UnnamedMessage>(
   schema: { readonly typeName: string },
   options: ProtobufOptions = {}
 ): Codec<Value> {

@@ -1,3 +1,4 @@
+import { inParallel } from './in-parallel.ts'
 import { asStreamError, StreamError } from '../core/errors.ts'
 import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
 import { dependenciesOf, type Dependency } from './registry/references.ts'
@@ -102,7 +103,7 @@ export function createWriters<Reader>(
         // An id that the registry did not know is asked for again with each batch: replicas of a registry lag.
         if (found === undefined || found instanceof UnknownId) (missing ??= new Set()).add(id)
       }
-      return missing && inParallel([...missing], fetchOnce)
+      return missing && inParallel([...missing], parallel, fetchOnce).then(() => {})
     }
   }
 }
@@ -112,14 +113,4 @@ class UnknownId extends StreamError {
     const what = cause.code === 'connection' ? `schema ${id} could not be fetched` : `no schema has id ${id}`
     super('bad-schema', `${what}: ${cause.message}`, { adapter: cause.adapter, cause })
   }
-}
-
-async function inParallel(ids: readonly SchemaId[], task: (id: SchemaId) => Promise<void>): Promise<void> {
-  let next = 0
-  const worker = async (): Promise<void> => {
-    while (next < ids.length) await task(ids[next++]!)
-  }
-  const results = await Promise.allSettled(Array.from({ length: Math.min(parallel, ids.length) }, worker))
-  const failed = results.find(result => result.status === 'rejected')
-  if (failed) throw failed.reason
 }

@@ -127,11 +127,12 @@ function holder(
   task: string,
   inputs: readonly HealthInput[],
   reports: ReadonlyMap<string, Vitals>,
-  { failingSince, deafSince, wasSlow }: Signs,
+  { failingSince, deafSince, unsentSince, wasSlow }: Signs,
   { now, monotonic }: Moment
 ): Holder | undefined {
   if (failingSince !== undefined) return { task, cause: 'failing', since: failingSince }
-  if (deafSince !== undefined) return { task, cause: 'cut-off', since: deafSince }
+  const cutOffSince = deafSince ?? unsentSince
+  if (cutOffSince !== undefined) return { task, cause: 'cut-off', since: cutOffSince }
   let lowest: HealthInput | undefined
   for (const input of inputs) if (!lowest || input.tracker.watermark < lowest.tracker.watermark) lowest = input
   if (!lowest || lowest.tracker.watermark === Infinity) return undefined

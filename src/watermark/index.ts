@@ -9,6 +9,7 @@ export {
   type Health,
   type HealthInput,
   type Holder,
+  type Moment,
   type ReportedHealth,
   type StageHealth
 } from './health.ts'

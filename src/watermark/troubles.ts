@@ -57,6 +57,8 @@ export interface Signs {
   readonly lateOut?: number
   /** Since when its broker has not answered, ms since the epoch: silence of others means nothing then. */
   readonly deafSince?: number | undefined
+  /** Since when the broker of its outputs has not taken any, ms since the epoch. */
+  readonly unsentSince?: number | undefined
   /** How far ahead of ours the clock of a task is, ms; `undefined` while unknown. */
   clockOf?(task: string): number | undefined
 }
@@ -101,11 +103,12 @@ export function findTroubles(
 function ownTroubles(
   stage: string,
   inputs: readonly HealthInput[],
-  { failingSince, failureRate = 0, lateIn = 0, lateOut = 0, deafSince, wasSlow }: Signs,
+  { failingSince, failureRate = 0, lateIn = 0, lateOut = 0, deafSince, unsentSince, wasSlow }: Signs,
   { now, monotonic }: Moment
 ): Finding[] {
   const found: Finding[] = []
-  if (deafSince !== undefined) found.push({ stage, cause: 'cut-off', since: deafSince, hops: 0 })
+  const cutOffSince = deafSince ?? unsentSince
+  if (cutOffSince !== undefined) found.push({ stage, cause: 'cut-off', since: cutOffSince, hops: 0 })
   if (failureRate >= tellingShare || (failingSince !== undefined && now - failingSince >= failingFor))
     found.push({ stage, cause: 'failing', since: failingSince, share: failureRate, hops: 0 })
   const waiting = Math.max(0, ...inputs.map(({ waitingSince = monotonic }) => monotonic - waitingSince))

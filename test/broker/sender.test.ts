@@ -30,7 +30,7 @@ async function opened(
 }
 
 /** Records of each request, as they come. */
-function requestsOf(adapter: MemoryAdapter): number[] {
+function requestsOf(adapter: MemoryAdapter, byPartition = false): number[] {
   const requests: number[] = []
   const producer = adapter.producer
   adapter.producer = async () => {
@@ -40,7 +40,7 @@ function requestsOf(adapter: MemoryAdapter): number[] {
       requests.push(batch.length)
       return send(batch, signal)
     }
-    return driver
+    return byPartition ? Object.assign(driver, { byPartition }) : driver
   }
   return requests
 }
@@ -64,6 +64,18 @@ describe('the sender', () => {
     for (const partition of [0, 1, 2])
       expect(written(broker, partition)).toEqual(counted(10).map(value => `${value * 3 + partition}`))
     expect(sender.bufferedBytes).toBe(0)
+    await sender.close()
+  })
+
+  it('makes a request for each partition, once it knows that the driver likes it so', async () => {
+    const { broker, adapter, environment } = await opened()
+    const requests = requestsOf(adapter, true)
+    const sender = new Sender(adapter, environment)
+    await environment.run(sender.send([record(0)]))
+    await environment.run(sender.send(counted(30).map(value => record(value, value % 3))))
+    expect(requests).toEqual([1, 10, 10, 10])
+    for (const partition of [1, 2])
+      expect(written(broker, partition)).toEqual(counted(10).map(value => `${value * 3 + partition}`))
     await sender.close()
   })
 

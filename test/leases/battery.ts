@@ -34,6 +34,8 @@ export class Battery {
   #observer: Observer | undefined
   #started = 0
   #events = 0
+  /** The last event has come to rest: everybody has a share. */
+  #digested = true
   #refused = 0
   #late = 0
   #slowest = 0
@@ -68,6 +70,7 @@ export class Battery {
       else await this.#leave(worker)
       if (this.#living.length === 0) await this.#heard(this.#spawn(), 'ready')
     }
+    this.#digested = wait
     if (wait) await this.#even()
   }
 
@@ -114,11 +117,13 @@ export class Battery {
     this.#say(worker, { stoppedAt })
     worker.child.kill('SIGCONT')
     const { tried, refused } = await this.#heard(worker, 'late')
-    if (tried === 0) throw new Error(`${worker.name} had nothing in its hands when it was stopped`)
+    // One that has come a moment ago may have got nothing yet.
+    if (tried === 0 && this.#digested) throw new Error(`${worker.name} had nothing in its hands when it was stopped`)
     if (refused !== (alone ? 0 : tried)) throw new Error(`${refused} of ${tried} late commits were refused`)
     worker.messages.length = 0
     this.#late += refused
     await this.#even()
+    this.#digested = true
   }
 
   /** One that is stopped in the middle of a write keeps the lock of the file, and all others would wait for it. */

@@ -5,7 +5,7 @@ import { noHeaders } from '../../src/core/record.ts'
 import { StreamError } from '../../src/core/errors.ts'
 import { MemoryStore } from '../../src/exactly-once/index.ts'
 import { number, pipeline, processor, text, topic } from '../../src/index.ts'
-import { runPipeline, runSettings } from '../../src/pipeline/index.ts'
+import { resolveTopic, runPipeline, runSettings } from '../../src/pipeline/index.ts'
 import type { AnyAdapter } from '../../src/spec/index.ts'
 import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
 import { ungrouped } from '../leases/ungrouped.ts'
@@ -84,4 +84,34 @@ it.each([
   stop.abort()
   await environment.run(running)
   expect(seen).toEqual([7])
+})
+
+it('a topic that its broker does not know for a moment, after it was made, is looked for again', async () => {
+  const environment = new SimulatedEnvironment()
+  const inner = memory({ broker: new MemoryBroker(), client: 'worker' })
+  let described = 0
+  const adapter: AnyAdapter = {
+    ...inner,
+    open: given => inner.open(given),
+    close: () => inner.close(),
+    admin: () => {
+      const admin = inner.admin()
+      return new Proxy(admin, {
+        get(_, name) {
+          if (name === 'describeTopic')
+            return async (topic: string) => {
+              const found = await admin.describeTopic(topic)
+              return topic === 'numbers' && [2, 3].includes(++described) ? undefined : found
+            }
+          const member: unknown = Reflect.get(admin, name, admin)
+          return typeof member === 'function' ? (member as () => unknown).bind(admin) : member
+        }
+      })
+    }
+  }
+  await adapter.open(environment)
+  const host = { environment, registry: undefined, adapterOf: () => adapter }
+  const bound = await environment.run(resolveTopic(host, numbers))
+  expect(bound.partitions).toBe(1)
+  expect(described).toBeGreaterThan(3)
 })

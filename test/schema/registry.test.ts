@@ -128,20 +128,45 @@ describe.each(Object.entries(kinds))('%s', (_name, create) => {
     expect(await registry.subjects()).toEqual([])
   })
 
-  test('Protobuf text is kept as it is; comparing two is refused, not guessed', async () => {
+  test('Protobuf text is kept as it is, and compared by the numbers of its fields', async () => {
     const text = 'syntax = "proto3";\nmessage Trade { int64 cents = 1; }\n'
-    const { id } = await registry.register('p', { type: 'PROTOBUF', schema: text })
+    const proto = (schema: string): { type: 'PROTOBUF'; schema: string } => ({ type: 'PROTOBUF', schema })
+    const { id } = await registry.register('p', proto(text))
     expect((await registry.byId(id)).schema).toBe(text)
-    await failure('unsupported', () =>
-      registry.register('p', { type: 'PROTOBUF', schema: text.replace('cents', 'dollars') })
+    // Formatting and comments make no other schema.
+    expect((await registry.register('p', proto(`// cents\n${text.replaceAll(' ', '  ')}`))).id).toBe(id)
+    const refused = await failure('bad-schema', () => registry.register('p', proto(text.replace('int64', 'string'))))
+    expect(refused.message).toContain(
+      "field 'Trade.cents' (1) is int64 for the writer and string for the reader, whose bytes mean something else " +
+        '(backward: the new schema must read version 1); keep int64, or add a field with a new number'
     )
-    await registry.setCompatibility('none', 'p')
-    await registry.register('p', { type: 'PROTOBUF', schema: text.replace('cents', 'dollars') })
-    expect(await registry.check('p', avroText(a))).toEqual([])
-    await registry.setCompatibility('backward', 'p')
+    await registry.register('p', proto(text.replace('cents', 'dollars')))
+    await failure('bad-schema', () => registry.register('p', proto('message {')))
     expect(await registry.check('p', avroText(a))).toEqual([
       'the schema is AVRO, version 2 is PROTOBUF: use another subject'
     ])
+  })
+
+  test('references: followed, compared whole, and refused when they lead nowhere', async () => {
+    const inner = (...fields: object[]): string => JSON.stringify({ type: 'record', name: 'Inner', fields })
+    await registry.register('inner', { type: 'AVRO', schema: inner({ name: 'n', type: 'int' }) })
+    const outer = (version: number, subject = 'inner'): Parameters<ManagedRegistry['register']>[1] => ({
+      type: 'AVRO',
+      schema: JSON.stringify({ type: 'record', name: 'Outer', fields: [{ name: 'inner', type: 'Inner' }] }),
+      references: [{ name: 'Inner', subject, version }]
+    })
+    const { id } = await registry.register('outer', outer(1))
+    expect(await registry.byId(id)).toMatchObject({ references: [{ name: 'Inner', subject: 'inner', version: 1 }] })
+    expect((await registry.register('outer', outer(1))).id).toBe(id)
+    await registry.setCompatibility('none', 'inner')
+    await registry.register('inner', { type: 'AVRO', schema: inner({ name: 'n', type: 'string' }) })
+    const [sentence] = await registry.check('outer', outer(2))
+    expect(sentence).toContain("field 'Inner.n' is int for the writer and string for the reader")
+    await failure('bad-schema', () => registry.register('outer', outer(9)))
+    await failure('bad-schema', () => registry.register('outer', outer(1, 'nobody')))
+    await failure('bad-schema', () => registry.register('outer', { ...outer(1), references: [] }))
+    expect(await registry.version('inner', 2)).toMatchObject({ version: 2 })
+    await failure('bad-schema', () => registry.version('inner', 3))
   })
 
   test('any subject name, and primitive schemas', async () => {

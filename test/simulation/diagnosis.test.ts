@@ -1,9 +1,9 @@
-/** A small run of `npm run diagnose`, one fault of each kind: a failure names the command that replays it. */
+/** A small run of `npm run diagnose`, one fault of each kind (cut off from all, and from the input): a failure names the command that replays it. */
 import { expect, it } from 'vitest'
 import { describeFault } from '../../simulation/diagnosis/fault.ts'
 import { runTrial } from '../../simulation/diagnosis/trial.ts'
 
-it.each([6, 7, 8, 9, 10, 11])(
+it.each([6, 7, 8, 9, 10, 11, 15])(
   'the culprit is named right, and nobody else: seed %i',
   { timeout: 60_000 },
   async seed => {

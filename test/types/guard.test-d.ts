@@ -30,10 +30,23 @@ when({ latency: 5 })
 when({ troubles: ['lazy'] })
 
 // @ts-expect-error: the side output takes the records as they are, and these are not numbers
-processor({ name: 'odd', from: trades, to: signals, guard: when({}, { otherwise: withheld }), process: () => undefined })
+processor({
+  name: 'odd',
+  from: trades,
+  to: signals,
+  guard: when({}, { otherwise: withheld }),
+  process: () => undefined
+})
 
 // @ts-expect-error: nor are its keys texts
 sink({ name: 'odd', from: prices, guard: when({}, { otherwise: numbered }), write: () => {} })
 
 // @ts-expect-error: what is complete is told with entries of the output
-processor({ name: 'odd', from: prices, to: signals, interval: 5, process: () => undefined, onComplete: () => ({ key: 'k', value: 5 }) })
+processor({
+  name: 'odd',
+  from: prices,
+  to: signals,
+  interval: 5,
+  process: () => undefined,
+  onComplete: () => ({ key: 'k', value: 5 })
+})

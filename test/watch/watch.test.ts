@@ -120,6 +120,26 @@ describe('a pipeline, watched from outside', () => {
     await watched.end()
   })
 
+  it('says whose outputs the broker does not take, while all report', async () => {
+    const world = new World({ seed: 6 })
+    const worker = world.worker()
+    void worker.run(exchange(world), { handleSignals: false })
+    const watched = follow(world)
+    await world.environment.advance(10 * second)
+    world.broker.faults.fail({ operation: 'send', topic: 'doubled', times: 1_000_000 })
+    await world.environment.advance(5 * second)
+    expect(watched.last().troubles).toMatchObject([{ stage: 'exchange/double', cause: 'cut-off' }])
+    expect(watched.last().stages.find(({ stage }) => stage === 'exchange/load')!.heldBy).toMatchObject({
+      task: expect.stringContaining('exchange/double/'),
+      cause: 'cut-off'
+    })
+    world.broker.faults.clear()
+    await world.environment.advance(10 * second)
+    expect(watched.last().troubles).toEqual([])
+    worker.kill()
+    await watched.end()
+  })
+
   it('is told by a broker that goes and comes back, and by what is none of ours', async () => {
     const world = new World({ seed: 5 })
     const worker = world.worker()

@@ -6,6 +6,7 @@ import { Lane, type LaneContext } from './lane.ts'
 
 /** Writes batches: each partition by a lane of its own, all lanes at the same time. */
 export class PulsarProducer implements ProducerDriver {
+  readonly byPartition: boolean = true
   readonly #context: LaneContext
   readonly #lanes = new Map<string, Lane>()
   #closed = false

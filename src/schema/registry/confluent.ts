@@ -10,12 +10,15 @@ import {
   type ResolvedText,
   type SchemaText
 } from './compatibility.ts'
+import { inParallel } from '../in-parallel.ts'
 import { createApi } from './confluent-api.ts'
 import { checkOptions, headersOf, parseUrl, type ConfluentRegistryOptions } from './confluent-options.ts'
 import { createHttp } from './http.ts'
 import type { ManagedRegistry } from './managed.ts'
 import { dependenciesOf } from './references.ts'
-import type { RegisteredVersion } from './state.ts'
+
+/** Requests under way at one time for one question. */
+const parallel = 8
 
 /**
  * A schema registry with the REST API of Confluent's: Confluent itself, Apicurio, Karapace, Redpanda.
@@ -72,9 +75,10 @@ export function confluentRegistry(options: ConfluentRegistryOptions): ManagedReg
     subjects: () => api.subjects(),
     async versions(subject) {
       const numbers = await api.versions(subject)
-      return Promise.all(
-        numbers.map(async version => ({ ...(await registry.version(subject, version)), version }) as RegisteredVersion)
-      )
+      return inParallel(numbers, parallel, async version => ({
+        ...(await registry.version(subject, version)),
+        version
+      }))
     },
     compatibility: subject => api.compatibility(subject),
     setCompatibility: (level, subject) => api.setCompatibility(parseCompatibility(level), subject),
@@ -89,7 +93,8 @@ async function ownSentences(
   subject: string,
   schema: SchemaText
 ): Promise<readonly string[]> {
-  const versions = await registry.versions(subject)
+  const latest = level.endsWith('-transitive') ? undefined : await registry.latest(subject)
+  const versions = latest ? [{ version: 0, ...latest }] : await registry.versions(subject)
   const resolve = async <Text extends SchemaText>(text: Text): Promise<Text & ResolvedText> => ({
     ...text,
     dependencies: await dependenciesOf(text, registry)

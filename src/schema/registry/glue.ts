@@ -11,7 +11,6 @@ export interface GlueClient {
   registerSchemaVersion(input: object): Promise<any>
   getSchemaVersion(input: object): Promise<any>
   getSchemaByDefinition(input: object): Promise<any>
-  listSchemaVersions(input: object): Promise<any>
   getSchema(input: object): Promise<any>
   updateSchema(input: object): Promise<any>
   destroy?(): void
@@ -123,20 +122,15 @@ export async function glueRegistry(options: GlueRegistryOptions): Promise<GlueRe
     },
     async check(subject, schema) {
       await prepareTypes(schema)
-      const listed = await find(`subject '${subject}'`, () =>
-        glue.listSchemaVersions({ SchemaId: idOf(subject), MaxResults: 100 })
-      )
-      if (!listed) return []
-      const numbers = ((listed.Schemas ?? []) as { SchemaVersionId: string; VersionNumber: number; Status: string }[])
-        .filter(({ Status }) => Status === 'AVAILABLE')
-        .sort((left, right) => left.VersionNumber - right.VersionNumber)
-      const versions = await Promise.all(
-        numbers.map(async ({ SchemaVersionId, VersionNumber }) => ({
-          ...(await registry.byId(SchemaVersionId)),
-          version: VersionNumber
-        }))
-      )
-      return brokenRules(await registry.compatibility(subject), schema, versions)
+      const level = await registry.compatibility(subject)
+      const latest = await registry.latest(subject)
+      if (!latest) return []
+      const numbers = Array.from({ length: latest.version ?? 1 }, (_, index) => index + 1)
+      const needed = level.endsWith('-transitive') ? numbers : numbers.slice(-1)
+      // Versions may have been deleted.
+      const found = await Promise.all(needed.map(version => versionOf(subject, version)))
+      const versions = found.filter(version => version !== undefined)
+      return brokenRules(level, schema, versions)
     },
     async compatibility(subject) {
       const found = await find(`subject '${subject}'`, () => glue.getSchema({ SchemaId: idOf(subject) }))
@@ -155,6 +149,16 @@ export async function glueRegistry(options: GlueRegistryOptions): Promise<GlueRe
     close: async () => {
       if (!options.glue) glue.destroy?.()
     }
+  }
+
+  const versionOf = async (
+    subject: string,
+    version: number
+  ): Promise<(RegisteredSchema & { version: number }) | undefined> => {
+    const found = await find(`version ${version} of subject '${subject}'`, () =>
+      glue.getSchemaVersion({ SchemaId: idOf(subject), SchemaVersionNumber: { VersionNumber: version } })
+    )
+    return found?.Status === 'AVAILABLE' ? { ...parse(found), version } : undefined
   }
 
   /** A new version is pending for a moment, while Glue checks it. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { sleep, type Environment } from '../../core/environment.ts'
@@ -53,6 +54,8 @@ export function createHttp(options: HttpOptions): Http {
   }
   let current = 0
   const closing = new AbortController()
+  // A listener for each request under way.
+  setMaxListeners(0, closing.signal)
 
   const attempt = async (method: string, path: string, body: string | undefined): Promise<Answer> => {
     const base = urls[current % urls.length]!
