@@ -29,11 +29,11 @@ when({ latency: 5 })
 // @ts-expect-error: a cause that is none
 when({ troubles: ['lazy'] })
 
-// @ts-expect-error: the side output takes the records as they are, and these are not numbers
 processor({
   name: 'odd',
   from: trades,
   to: signals,
+  // @ts-expect-error: the side output takes the records as they are, and these are not numbers
   guard: when({}, { otherwise: withheld }),
   process: () => undefined
 })
@@ -41,12 +41,12 @@ processor({
 // @ts-expect-error: nor are its keys texts
 sink({ name: 'odd', from: prices, guard: when({}, { otherwise: numbered }), write: () => {} })
 
-// @ts-expect-error: what is complete is told with entries of the output
 processor({
   name: 'odd',
   from: prices,
   to: signals,
   interval: 5,
   process: () => undefined,
+  // @ts-expect-error: what is complete is told with entries of the output
   onComplete: () => ({ key: 'k', value: 5 })
 })
