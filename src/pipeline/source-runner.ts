@@ -143,8 +143,11 @@ export class SourceRunner {
           // What it gave before is good: the next attempt goes on behind it.
           if (task.dirty) await commit()
           throw sourceFailed(this.#name.id, next.error)
-        } else if (next.done) return task.end()
-        else {
+        } else if (next.done) {
+          // One that returns because it was told to stop has not come to its end.
+          if (!signal.aborted) task.end()
+          return
+        } else {
           task.take(next.value)
           this.#failingSince = undefined
         }

@@ -72,6 +72,27 @@ describe('a source', () => {
     expect(sorted(valuesOf(await world.records(numbers)))).toEqual(counted(10))
   })
 
+  it('that returns because it is told to stop has not ended, also when that is in the middle of a commit', async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const world = new World({ seed, latency: 20 })
+      const run: Run = async function* ({ resume, signal }) {
+        for (let value = Number(resume ?? 0); value < 30 && !signal.aborted; value++) {
+          yield entry(value)
+          await sleep(world.environment, 20, signal).catch(() => {})
+        }
+      }
+      const stop = new AbortController()
+      const options = { handleSignals: false, commitInterval: 5 }
+      const running = world.worker().run(app(run), { ...options, signal: stop.signal })
+      while (world.written('numbers') < 5) await world.environment.advance(1)
+      await world.environment.advance(seed)
+      stop.abort()
+      await world.environment.run(running)
+      await world.run(app(run), options)
+      expect(sorted(valuesOf(await world.records(numbers))), `seed ${seed}`).toEqual(counted(30))
+    }
+  })
+
   it('has splits, each with its own cursor; another worker takes them over', async () => {
     const world = new World()
     const seen = new Map<string, unknown[]>()
