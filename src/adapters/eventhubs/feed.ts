@@ -21,10 +21,12 @@ export interface FeedOptions {
   failed(error: unknown): void
 }
 
-/** Bytes of an event before any has come, and how many are asked for at once: bounds. */
+/** Bytes of an event before any has come, and how many may be under way: bounds. */
 const guessedSize = 1_024
 const smallestWindow = 8
-const largestWindow = 2_000
+const largestWindow = 4_000
+/** Half of them are given on at once: while one half is worked on, the server sends the other. */
+const batchOf = (window: number): number => window / 2
 /** The client notices a lost connection only between two waits, seconds. */
 const clientWait = 1
 /** To close a link the client waits a minute for a server that is gone, ms. */
@@ -107,7 +109,7 @@ export class Feed {
       },
       {
         startPosition: this.#arrived >= 0 ? { sequenceNumber: this.#arrived } : this.#start,
-        maxBatchSize: window,
+        maxBatchSize: batchOf(window),
         prefetchCount: window,
         maxWaitTimeInSeconds: clientWait,
         skipParsingBodyAsJson: true,
@@ -192,11 +194,11 @@ export class Feed {
 
   /** A backlog, and a window that is much too small for it. */
   #shouldWiden(events: number): boolean {
-    return events === this.#window && this.#windowFor() >= 4 * this.#window
+    return events === batchOf(this.#window) && this.#windowFor() >= 4 * this.#window
   }
 
   #windowFor(): number {
-    const events = Math.floor(this.#options.maxBytes / this.#mean())
+    const events = 2 * Math.floor(this.#options.maxBytes / this.#mean() / 2)
     return Math.max(smallestWindow, Math.min(largestWindow, events))
   }
 
