@@ -65,6 +65,17 @@ export function abortedError(signal?: AbortSignal): StreamError {
   return new StreamError('aborted', 'the call was aborted by its signal', { cause: signal?.reason })
 }
 
+/** `promise`, unless the signal fires first: then `aborted`. What is under way goes on by itself. */
+export function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortedError(signal))
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
 /**
  * A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random. The time of birth in the id lets a reader refuse records of
  * producers that it may already have forgotten (`watermark/partition-tracker.ts`).

@@ -1,4 +1,4 @@
-import { abortedError, type Environment } from '../../core/environment.ts'
+import { abortedError, type Environment, unlessAborted } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import { type RawRecord, sizeOf } from '../../core/record.ts'
 import { Signal } from '../../core/signal.ts'
@@ -87,7 +87,7 @@ export class EventhubsPartitionReader implements PartitionReader {
         this.#failure = undefined
         throw error
       }
-      if (!this.#feed) await raced(this.#openFeed(), signal)
+      if (!this.#feed) await unlessAborted(this.#openFeed(), signal)
       const left = deadline - environment.monotonic()
       if (wanted && left <= askAhead) end ??= this.#askEnd()
       if (end?.failure) throw end.failure.error
@@ -273,14 +273,4 @@ function split({ records, bytes }: Chunk, maxBytes: number): [Chunk, Chunk] {
 interface EndCheck {
   last: number | undefined
   failure: { readonly error: unknown } | undefined
-}
-
-function raced<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -1,4 +1,4 @@
-import { abortedError, type Environment, type Timer } from '../../core/environment.ts'
+import { abortedError, type Environment, type Timer, unlessAborted } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import type { ProducerDriver, SendResult } from '../../spec/producer.ts'
@@ -28,7 +28,7 @@ export class EventhubsProducer implements ProducerDriver {
     const all = Promise.all(writing).then(() => {})
     this.#sending.add(all)
     try {
-      await (signal ? untilAborted(all, signal) : all)
+      await unlessAborted(all, signal)
     } finally {
       // Aborted or not, it is under way until the client has let go of it.
       void all.then(() => this.#sending.delete(all))
@@ -143,12 +143,4 @@ function tooLarge({ topic, key, value }: OutgoingRecord, limit: number): StreamE
     `a record of ${size} bytes and its headers are too large for hub '${topic}', which takes ${limit} bytes at once`,
     { adapter: 'eventhubs' }
   )
-}
-
-function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

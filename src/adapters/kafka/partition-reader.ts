@@ -1,4 +1,4 @@
-import { abortedError, type Environment } from '../../core/environment.ts'
+import { abortedError, type Environment, unlessAborted } from '../../core/environment.ts'
 import type { RawRecord } from '../../core/record.ts'
 import type { PartitionReader, PartitionReaderOptions, ReceiveOptions } from '../../spec/log-reader.ts'
 import type { FindCodec } from './compression.ts'
@@ -7,7 +7,6 @@ import { protocolError } from './errors.ts'
 import { type FetchedPartition, fetchRecords } from './fetch.ts'
 import { positionLost } from './fetcher.ts'
 import { offsetOf } from './offsets.ts'
-import { untilAborted } from './producer.ts'
 import { countWithin, decodeRecords, scanBatches } from './records.ts'
 
 export interface PartitionReaderContext {
@@ -102,7 +101,7 @@ export class KafkaPartitionReader implements PartitionReader {
   }
 
   async #arrival(signal: AbortSignal | undefined): Promise<Fetched> {
-    const fetched = await (signal ? untilAborted(this.#next!, signal) : this.#next!)
+    const fetched = await unlessAborted(this.#next!, signal)
     this.#next = undefined
     return fetched
   }

@@ -1,4 +1,4 @@
-import { abortedError } from '../../core/environment.ts'
+import { abortedError, unlessAborted } from '../../core/environment.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import type { ProducerDriver, SendResult } from '../../spec/producer.ts'
 import { closedError, type Connection } from './connection.ts'
@@ -26,7 +26,7 @@ export class KafkaProducer implements ProducerDriver {
     this.#running.add(running)
     const forget = (): void => void this.#running.delete(running)
     running.then(forget, forget)
-    return signal ? untilAborted(running, signal) : running
+    return unlessAborted(running, signal)
   }
 
   async #write(batch: readonly OutgoingRecord[]): Promise<readonly SendResult[]> {
@@ -43,13 +43,4 @@ export class KafkaProducer implements ProducerDriver {
     await Promise.allSettled(this.#running)
     await this.#connection.close()
   }
-}
-
-/** Gives up waiting at the signal; what was sent goes on by itself. */
-export function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

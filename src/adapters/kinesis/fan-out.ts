@@ -1,5 +1,5 @@
 import { diagnose } from '../../core/diagnostics.ts'
-import { abortedError, sleep } from '../../core/environment.ts'
+import { sleep, unlessAborted } from '../../core/environment.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { KinesisRecord } from './client.ts'
 import type { Connection } from './connection.ts'
@@ -155,15 +155,6 @@ async function pass(
     // Not waited for: it ends behind what is under way, and that may be nothing for a long time.
     void iterator.return?.()?.catch(() => {})
   }
-}
-
-function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 /** An error that came in the stream of events, by its name. */

@@ -1,7 +1,6 @@
-import { sleep, type Environment } from '../../core/environment.ts'
+import { sleep, type Environment, unlessAborted } from '../../core/environment.ts'
 import type { TransactionOutcome } from '../../spec/index.ts'
 import { connectionError, memoryError } from './errors.ts'
-import { abortable } from './waiters.ts'
 
 export type FaultOperation =
   | 'producer'
@@ -192,7 +191,7 @@ export class MemoryFaults {
     if (!rule) return
     if (rule.held) {
       rule.held.reach()
-      await abortable(rule.held.opened, signal)
+      await unlessAborted(rule.held.opened, signal)
     }
     if (rule.delay !== undefined) await sleep(environment, rule.delay, signal)
     this.assertConnected(client)

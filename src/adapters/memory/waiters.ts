@@ -34,14 +34,3 @@ export class Waiter {
     })
   }
 }
-
-/** `promise`, unless the signal fires first: then `aborted`. */
-export function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(abortedError(signal))
-    const onAbort = (): void => reject(abortedError(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
-}

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { abortedError, type Environment } from '../../core/environment.ts'
+import { abortedError, type Environment, unlessAborted } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import { loadPeer } from '../shared/load-peer.ts'
 import type {
@@ -145,7 +145,7 @@ export class Connection {
       throw error
     })
     const calling = method(api).call(api, request, { retry: null, timeout: this.#timeout, autoPaginate: false })
-    return signal ? untilAborted(calling, signal) : calling
+    return unlessAborted(calling, signal)
   }
 }
 
@@ -173,13 +173,4 @@ function clientOptions(options: ReadPubsubOptions): Record<string, unknown> {
       clientOptions: { universeDomain: 'googleapis.com' }
     })
   }
-}
-
-/** The call itself goes on: what was asked of the service cannot be taken back. */
-function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -1,4 +1,4 @@
-import { abortedError, type Environment } from '../../core/environment.ts'
+import { abortedError, type Environment, unlessAborted } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import { type RawRecord, sizeOf } from '../../core/record.ts'
 import { Signal } from '../../core/signal.ts'
@@ -110,11 +110,11 @@ export class PulsarPartitionReader implements PartitionReader {
         this.#failure = undefined
         throw error
       }
-      if (!this.#link) await raced(this.#connect(), signal)
+      if (!this.#link) await unlessAborted(this.#connect(), signal)
       const left = deadline - environment.monotonic()
       if (left <= askAhead) end ??= this.#askEnd()
       if (end?.failure) throw end.failure.error
-      if (left <= 0 && end?.last) return { records: [], atEnd: await raced(this.#isEnd(end.last), signal) }
+      if (left <= 0 && end?.last) return { records: [], atEnd: await unlessAborted(this.#isEnd(end.last), signal) }
       // Woken by a record, by the answer about the end, or by the time.
       await this.#signal.wait(left <= 0 ? undefined : left <= askAhead ? left : left - askAhead, signal)
     }
@@ -265,14 +265,4 @@ export class PulsarPartitionReader implements PartitionReader {
 interface EndCheck {
   last: MessageId | undefined
   failure: { readonly error: unknown } | undefined
-}
-
-function raced<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -1,4 +1,4 @@
-import { abortedError } from '../../core/environment.ts'
+import { abortedError, unlessAborted } from '../../core/environment.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import type { ProducerDriver, SendResult } from '../../spec/producer.ts'
 import { closedError } from './errors.ts'
@@ -29,8 +29,7 @@ export class PulsarProducer implements ProducerDriver {
         )
       )
     const all = Promise.all(writing)
-    if (!signal) await all
-    else await untilAborted(all, signal)
+    await unlessAborted(all, signal)
     return results
   }
 
@@ -57,12 +56,4 @@ export class PulsarProducer implements ProducerDriver {
     }
     return parts
   }
-}
-
-function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
