@@ -57,15 +57,31 @@ export function decodeStamp(stamp: Uint8Array): Stamp {
       `stamp of ${bytes.length} bytes has version ${bytes[0]! & 0x0f}, this release reads ${version}`
     )
   reader.at = 17
-  const sequence = readVarint(bytes)
-  const eventTime = unzigzag(readVarint(bytes))
-  const watermark = bytes[0]! & hasWatermark ? eventTime - unzigzag(readVarint(bytes)) : undefined
-  return { producer: bytes.toString('latin1', 1, 17), sequence, eventTime, watermark, late: (bytes[0]! & isLate) !== 0 }
+  readNumber(bytes)
+  const sequence = reader.low + reader.high * 2 ** 28
+  const eventTime = readZigzag(bytes)
+  const watermark = bytes[0]! & hasWatermark ? eventTime - readZigzag(bytes) : undefined
+  return { producer: producerIn(bytes), sequence, eventTime, watermark, late: (bytes[0]! & isLate) !== 0 }
+}
+
+/**
+ * The producers of a partition are few: the text of each is made once, and is one string to whoever compares. A table of
+ * fixed size, by the last byte, which is random; the text of a producer that is not in it any more is made again.
+ */
+const known = Array.from({ length: 64 }, () => ({ bytes: new Uint8Array(16), text: '\0'.repeat(16) }))
+
+function producerIn(bytes: Buffer): ProducerId {
+  const entry = known[bytes[16]! & 63]!
+  for (let index = 0; index < 16; index++) {
+    if (bytes[index + 1] === entry.bytes[index]) continue
+    bytes.copy(entry.bytes, 0, 1, 17)
+    return (entry.text = bytes.toString('latin1', 1, 17))
+  }
+  return entry.text
 }
 
 // Varints of up to 53 bits; shifts would stop at 32, so the high part is done by division.
 const zigzag = (value: number): number => (value >= 0 ? value * 2 : -value * 2 - 1)
-const unzigzag = (value: number): number => (value % 2 === 0 ? value / 2 : -(value + 1) / 2)
 
 export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   while (value >= 0x80) {
@@ -76,16 +92,31 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
   return at
 }
 
-const reader = { at: 0 }
+/** Where the next number begins, and the last one that was read: 28 bits and the rest, each a small integer to the engine. */
+const reader = { at: 0, low: 0, high: 0 }
 
-function readVarint(bytes: Uint8Array): number {
-  let value = 0
-  let scale = 1
-  for (;;) {
+function readNumber(bytes: Uint8Array): void {
+  reader.high = 0
+  let part = 0
+  for (let shift = 0; shift < 56; shift += 7) {
     const byte = bytes[reader.at++]
-    if (byte === undefined || scale > 2 ** 49) throw new StreamError('corrupt', 'stamp ends inside a number')
-    value += (byte & 0x7f) * scale
-    if (byte < 0x80) return value
-    scale *= 0x80
+    if (byte === undefined) break
+    if (shift === 28) {
+      reader.low = part
+      part = 0
+    }
+    part |= (byte & 0x7f) << (shift % 28)
+    if (byte >= 0x80) continue
+    if (shift < 28) reader.low = part
+    else reader.high = part
+    return
   }
+  throw new StreamError('corrupt', 'stamp ends inside a number')
+}
+
+function readZigzag(bytes: Uint8Array): number {
+  readNumber(bytes)
+  const { low, high } = reader
+  const half = (low >>> 1) + high * 2 ** 27
+  return low & 1 ? -half - 1 : half
 }

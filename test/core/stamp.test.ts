@@ -55,6 +55,12 @@ describe('the stamp', () => {
     expect(codeOf(() => decodeStamp(Buffer.alloc(64, 0xff).fill(1, 0, 1)))).toBe('corrupt')
   })
 
+  it('tells producers apart that take turns, also those that differ in one byte', () => {
+    const ids = ['a', 'b', 'aa', 'ba'].map(start => start.padEnd(16, 'z'))
+    const stamps = ids.map(id => encodeStamp(id, 1, 0, undefined, false))
+    for (let turn = 0; turn < 3; turn++) expect(stamps.map(bytes => decodeStamp(bytes).producer)).toEqual(ids)
+  })
+
   it('reads from the middle of a larger buffer', () => {
     const bytes = encodeStamp('x'.repeat(16), 7, 1_700_000_000_000, undefined, true)
     const larger = new Uint8Array(100).fill(0xee)

@@ -25,8 +25,8 @@ export interface FeedOptions {
 const guessedSize = 1_024
 const smallestWindow = 8
 const largestWindow = 4_000
-/** Half of them are given on at once: while one half is worked on, the server sends the other. */
-const batchOf = (window: number): number => window / 2
+/** Few of them are given on at once: while they are worked on the server sends others, and what is short-lived is cheap. */
+const batchOf = (window: number): number => Math.max(4, Math.ceil(window / 16))
 /** The client notices a lost connection only between two waits, seconds. */
 const clientWait = 1
 /** To close a link the client waits a minute for a server that is gone, ms. */
@@ -198,7 +198,7 @@ export class Feed {
   }
 
   #windowFor(): number {
-    const events = 2 * Math.floor(this.#options.maxBytes / this.#mean() / 2)
+    const events = Math.floor(this.#options.maxBytes / this.#mean())
     return Math.max(smallestWindow, Math.min(largestWindow, events))
   }
 
