@@ -16,6 +16,7 @@ import { pubsubAvailable, startPubsub } from '../testcontainers/pubsub.ts'
 import { pulsarAvailable, startPulsar } from '../testcontainers/pulsar.ts'
 import { benchFile, benchMemory } from './embedded.ts'
 import { benchEventhubs } from './eventhubs/index.ts'
+import { benchExactlyOnce } from './exactly-once/index.ts'
 import { benchKafka } from './kafka/index.ts'
 import { benchKinesis } from './kinesis/index.ts'
 import { benchPostgres } from './postgres.ts'
@@ -41,6 +42,20 @@ const benches: Readonly<Record<string, Bench>> = {
   file: {
     figures: ['produce', 'consume', 'exactly-once'],
     run: (wanted, quick) => benchFile(quick ? 50_000 : 300_000, quick ? 1 : 5, wanted)
+  },
+  'exactly-once': {
+    figures: [
+      'memory, against at-least-once',
+      'file, against at-least-once',
+      'sqlite store, memory broker',
+      'restore, sqlite store',
+      'take-over after a crash, session of 2 s'
+    ],
+    run: (wanted, quick) =>
+      benchExactlyOnce(
+        quick ? { records: 100_000, keys: 200_000, runs: 1 } : { records: 400_000, keys: 1_000_000, runs: 5 },
+        wanted
+      )
   },
   schema: {
     figures: [
@@ -93,7 +108,7 @@ const benches: Readonly<Record<string, Bench>> = {
       await using server = await startKinesis()
       const sizes = quick
         ? { produce: 2_000, consume: 2_000, perShard: { raw: 1_000, ours: 10_000 }, pairs: 1 }
-        : { produce: 6_000, consume: 60_000, perShard: { raw: 3_000, ours: 60_000 }, pairs: 3 }
+        : { produce: 6_000, consume: 20_000, perShard: { raw: 3_000, ours: 60_000 }, pairs: 3 }
       return await benchKinesis(server, sizes, wanted)
     }
   },
@@ -103,7 +118,7 @@ const benches: Readonly<Record<string, Bench>> = {
       await using server = await startEventhubs()
       const sizes = quick
         ? { produce: 20_000, consume: 20_000, exactlyOnce: 20_000, pairs: 1 }
-        : { produce: 100_000, consume: 150_000, exactlyOnce: 100_000, pairs: 5 }
+        : { produce: 100_000, consume: 150_000, exactlyOnce: 100_000, pairs: 9 }
       return await benchEventhubs(server, sizes, wanted)
     }
   },
