@@ -13,6 +13,8 @@ export interface BoundTopic {
   readonly key: Codec<unknown>
   readonly value: Codec<unknown>
   readonly partitions: number
+  /** Only the last record of each key stays, or nobody can tell: a gap is no proof of a loss. */
+  readonly compacted: boolean
 }
 
 /** Binds the codecs to the registry: schemas are registered and checked here, before any record. */
@@ -20,11 +22,13 @@ export async function bindTopic(
   topic: AnyTopic,
   adapter: AnyAdapter,
   partitions: number,
-  registry: SchemaRegistry | undefined
+  registry: SchemaRegistry | undefined,
+  compacted: boolean = adapter.capabilities.lossy.compaction
 ): Promise<BoundTopic> {
   const bind = async (codec: Codec<unknown>, part: 'key' | 'value'): Promise<Codec<unknown>> =>
-    codec.bind ? await codec.bind({ topic: topic.name, part, registry }) : codec
-  return { topic, adapter, partitions, key: await bind(topic.key, 'key'), value: await bind(topic.value, 'value') }
+    codec.bind ? await codec.bind({ topic: topic.name, part, registry, headers: true }) : codec
+  const [key, value] = [await bind(topic.key, 'key'), await bind(topic.value, 'value')]
+  return { topic, adapter, partitions, compacted, key, value }
 }
 
 /** An entry as bytes, with the partition and the event time that it will have. */
@@ -69,7 +73,8 @@ export function encodeEntry(
   const said = entry.eventTime ?? (value !== null ? topic.eventTime?.(entry.value, entry.key) : undefined) ?? otherwise
   assertTime(topic.name, said)
   if (now !== undefined && said > now + topic.maxFuture) throw fromTheFuture(topic, said, now)
-  const encoded = { key, value, headers: encodeHeaders(entry.headers), partition, eventTime: Math.trunc(said) }
+  const headers = withSchemas(bound, key, value, encodeHeaders(entry.headers))
+  const encoded = { key, value, headers, partition, eventTime: Math.trunc(said) }
   // What is committed must be written: what the backend would refuse is refused here.
   adapter.check?.({ ...encoded, topic: topic.name, stamp: undefined, timestamp: encoded.eventTime })
   return encoded
@@ -129,17 +134,50 @@ function encodeHeaders(headers: Entry['headers']): Headers {
   return encoded
 }
 
+/** What codecs say beside their payloads stands over what the entry says: a reader would take it for theirs. */
+function withSchemas(bound: BoundTopic, key: Uint8Array | null, value: Uint8Array | null, headers: Headers): Headers {
+  const ofKey = key === null ? undefined : bound.key.headers
+  const ofValue = value === null ? undefined : bound.value.headers
+  if (ofKey === undefined && ofValue === undefined) return headers
+  if (headers === noHeaders && (ofKey === undefined || ofValue === undefined)) return (ofKey ?? ofValue)!
+  return { ...headers, ...ofKey, ...ofValue }
+}
+
 /** Fetches what the codecs need for a batch; `undefined` when they need nothing. */
 export function prepareBatch(bound: BoundTopic, records: readonly RawRecord[]): Promise<unknown> | undefined {
-  const { key, value } = bound
-  if (!key.prepare && !value.prepare) return undefined
-  const keys = key.prepare?.(records.flatMap(record => record.key ?? []))
-  const values = value.prepare?.(records.flatMap(record => record.value ?? []))
+  const keys = preparePart(bound.key, 'key', records)
+  const values = preparePart(bound.value, 'value', records)
   return keys || values ? Promise.all([keys, values]) : undefined
 }
 
-/** Throws `bad-record`: poison, which is parked. */
-export function decodePart(bound: BoundTopic, part: 'key' | 'value', bytes: Uint8Array | null): unknown {
+function preparePart(
+  codec: Codec<unknown>,
+  part: 'key' | 'value',
+  records: readonly RawRecord[]
+): Promise<void> | undefined {
+  if (!codec.prepare) return undefined
+  const payloads: Uint8Array[] = []
+  const headers: Headers[] | undefined = codec.readsHeaders ? [] : undefined
+  for (const record of records) {
+    const payload = record[part]
+    if (payload === null) continue
+    payloads.push(payload)
+    headers?.push(record.headers)
+  }
+  return codec.prepare(payloads, headers)
+}
+
+/**
+ * Throws `bad-record`: poison, which is parked.
+ *
+ * @param headers of the record; the key of a timer has none any more
+ */
+export function decodePart(
+  bound: BoundTopic,
+  part: 'key' | 'value',
+  bytes: Uint8Array | null,
+  headers?: Headers
+): unknown {
   const codec = bound[part]
   if (bytes === null) {
     if (codec.nullable) return null
@@ -149,7 +187,7 @@ export function decodePart(bound: BoundTopic, part: 'key' | 'value', bytes: Uint
     )
   }
   try {
-    return codec.decode(bytes)
+    return codec.decode(bytes, headers)
   } catch (error) {
     throw asStreamError(
       error,

@@ -1,4 +1,5 @@
 import { StreamError } from './errors.ts'
+import type { Headers } from './record.ts'
 import type { SchemaRegistry } from './registry.ts'
 
 /** What a codec may know when a client binds it to a topic. */
@@ -7,6 +8,8 @@ export interface CodecContext {
   readonly part: 'key' | 'value'
   /** The registry of the client (`connect({ registry })`), if it was given one. */
   readonly registry: SchemaRegistry | undefined
+  /** The bytes stand in records, which have headers. State has none: what would be in a header goes into the bytes there. */
+  readonly headers?: boolean
 }
 
 /**
@@ -18,10 +21,24 @@ export interface Codec<Value> {
   readonly name: string
   /** Throws on a value that does not fit; the front turns that into code `bad-record`. */
   encode(value: Value): Uint8Array
-  /** Throws on bytes that do not fit; the record is then parked. Must not keep a reference to `bytes`. */
-  decode(bytes: Uint8Array): Value
-  /** Fetches what `decode` will need for these payloads. Returns nothing when it needs nothing: the common case. */
-  prepare?(payloads: readonly Uint8Array[]): Promise<void> | undefined
+  /**
+   * Throws on bytes that do not fit; the record is then parked. Must not keep a reference to `bytes`.
+   *
+   * @param headers of the record, where the bytes stand in one
+   */
+  decode(bytes: Uint8Array, headers?: Headers): Value
+  /**
+   * Fetches what `decode` will need for these payloads. Returns nothing when it needs nothing: the common case.
+   *
+   * @param headers of their records, in the same order; given only to codecs that read them (`readsHeaders`)
+   */
+  prepare?(payloads: readonly Uint8Array[], headers?: readonly Headers[]): Promise<void> | undefined
+  /** Go with every record that is encoded: the id of a schema, say, that stands beside the payload. */
+  readonly headers?: Headers
+  /** `prepare` wants the headers of the records. */
+  readonly readsHeaders?: boolean
+  /** Which schema these bytes were written with, for people; `undefined` when they do not say. */
+  schemaOf?(payload: Uint8Array, headers: Headers): string | undefined
   /** Once per client and topic, before any record: register and check schemas here. */
   bind?(context: CodecContext): Promise<Codec<Value>>
   /** `null` (no key, tombstone) is a value of this codec; set by `optional`. */
@@ -88,8 +105,8 @@ export function optional<Value>(codec: Codec<Value>): Codec<Value | null> {
   return {
     ...(codec as Codec<Value | null>),
     encode: value => codec.encode(value as Value),
-    decode: value => codec.decode(value),
-    ...(codec.prepare && { prepare: payloads => codec.prepare?.(payloads) }),
+    decode: (value, headers) => codec.decode(value, headers),
+    ...(codec.prepare && { prepare: (payloads, headers) => codec.prepare?.(payloads, headers) }),
     ...(bind && { bind: async context => optional(await bind(context)) }),
     nullable: true
   }

@@ -1,3 +1,5 @@
+import type { Headers } from './record.ts'
+
 /** Of a schema in a registry: a number, or a text where the registry gives UUIDs and the like. */
 export type SchemaId = number | string
 
@@ -23,15 +25,30 @@ export interface RegisteredSchema {
 
 /** How the id of a schema stands in front of a payload. */
 export interface SchemaFraming {
+  /** The fewest bytes that an id takes. */
   readonly headerSize: number
+  /** How many it takes, where that is not the same for all. Then `payload` is there too. */
+  sizeOf?(id: SchemaId): number
   /** Does the payload begin with an id? */
   isFramed(bytes: Uint8Array): boolean
   /** Of bytes that are framed. */
   idAt(bytes: Uint8Array): SchemaId
-  /** Writes `headerSize` bytes at the start. */
+  /** Writes the id at the start. */
   write(target: Uint8Array, id: SchemaId): void
   /** What stands behind the header, where that is not simply the rest: some formats compress. Throws `bad-record`. */
   payload?(bytes: Uint8Array): Uint8Array
+}
+
+/** How the id of a schema stands beside a payload: in headers of the record. */
+export interface SchemaHeaders {
+  /** Where it is looked for, as messages say it: `header 'content-type'`. */
+  readonly place: string
+  /** What each record carries that is written with the schema. Nothing: its id goes in front of the payload. */
+  write(schema: RegisteredSchema, part: 'key' | 'value'): Headers | undefined
+  /** The id that the headers of a record name, `undefined` when they name none. Throws `bad-record`. */
+  read(headers: Headers, part: 'key' | 'value'): SchemaId | undefined
+  /** Records that name no id anywhere are read as if written with the topic's own schema. Without it they are refused. */
+  readonly absent?: 'own'
 }
 
 /**
@@ -42,6 +59,14 @@ export interface SchemaRegistry {
   readonly name: string
   /** How ids stand before payloads. Default: Confluent's, a zero and four bytes, big endian. */
   readonly framing?: SchemaFraming
+  /** Ids stand in headers, where there are headers. What stands in front of a payload is read all the same. */
+  readonly headers?: SchemaHeaders
+  /** What a subject is called here when the codec does not say. Default: `<topic>-value`, `<topic>-key`. */
+  subject?(context: {
+    readonly topic: string
+    readonly part: 'key' | 'value'
+    readonly record: string | undefined
+  }): string
   /** Registers under the compatibility rule of the subject; the same text twice gives the same id. */
   register(subject: string, schema: Omit<RegisteredSchema, 'id'>): Promise<RegisteredSchema>
   /** A `connection` that is not retryable means that its records shall be parked, not waited for. */

@@ -1,6 +1,6 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec, CodecContext } from '../core/codec.ts'
-import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
+import type { RegisteredSchema, SchemaRegistry } from '../core/registry.ts'
 import { bareCodec, createEngine, framedCodec } from './avro/codec.ts'
 import { canonicalOf } from './avro/canonical.ts'
 import { checkAvro } from './avro/compatibility.ts'
@@ -29,8 +29,8 @@ export interface AvroOptions {
    */
   readonly register?: boolean
   /**
-   * `true`, the default: Confluent's wire format, a zero and the id of the schema before the value. `false`: the value alone,
-   * without a registry; both sides must then have the very same schema.
+   * `true`, the default: the id of the schema goes with the value, as the registry has it: in Confluent's wire format, a zero
+   * and four bytes before it. `false`: the value alone, without a registry; both sides must then have the very same schema.
    */
   readonly id?: boolean
   /**
@@ -97,7 +97,7 @@ export function avro(schema: unknown, options: AvroOptions = {}): any {
         options.register === false
           ? await find(registry!, subject, parsed, text)
           : await registry!.register(subject, text)
-      return framedCodec('avro', engine, registry!, own, { avsc, long })
+      return framedCodec('avro', engine, registry!, own, { avsc, long, context })
     }
   }
   return unbound
@@ -122,7 +122,7 @@ async function find(
   subject: string,
   parsed: AvroType,
   text: Omit<RegisteredSchema, 'id'>
-): Promise<{ id: SchemaId } | { missing: string }> {
+): Promise<RegisteredSchema | { missing: string }> {
   const found = await registry.lookup?.(subject, text)
   if (found) return found
   const latest = await registry.latest(subject)

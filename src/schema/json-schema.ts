@@ -1,7 +1,9 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec } from '../core/codec.ts'
+import type { RegisteredSchema } from '../core/registry.ts'
 import { compileAjv, type AjvIssue, type AjvValidator } from './json/ajv.ts'
-import { jsonBytes, parseJson } from './json/text.ts'
+import { jsonBytes, parseJson, parseWhole } from './json/text.ts'
+import { placementOf } from './placement.ts'
 import { registerReferences, subjectFor, type ReferencedSchema, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming } from './wire.ts'
 import { createWriters } from './writers.ts'
@@ -63,12 +65,12 @@ export function jsonSchema<Value>(schema: object | boolean | string, options: Js
       if (!registry || options.id === false)
         return {
           name: 'json-schema',
-          encode: value => jsonBytes(check(value), undefined, confluentFraming),
+          encode: value => jsonBytes(check(value), undefined),
           decode: bytes => check(parseJson(bytes, confluentFraming)) as Value
         }
       const references = await registerReferences(registry, 'JSON', referenced, true)
       const title = typeof definition === 'object' ? (definition as { title?: unknown }).title : undefined
-      const { id } = await registry.register(
+      const own = await registry.register(
         subjectFor(options.subject, context, typeof title === 'string' ? title : undefined),
         {
           type: 'JSON',
@@ -76,20 +78,28 @@ export function jsonSchema<Value>(schema: object | boolean | string, options: Js
           ...(references.length > 0 && { references })
         }
       )
-      const { framing = confluentFraming } = registry
-      const writers = createWriters<true>(registry, registered => {
+      const placement = placementOf(registry, own, context)
+      const { framing } = placement
+      const accept = (registered: RegisteredSchema): true => {
         if (registered.type === 'JSON') return true
         throw new StreamError('bad-schema', `schema ${registered.id} is ${registered.type}, expected JSON`)
-      })
-      writers.add(id, true)
+      }
+      const writers = createWriters<true>(registry, accept, placement)
+      writers.add(own.id, true)
       return {
+        ...placement.front,
         name: 'json-schema',
-        encode: value => jsonBytes(check(value), id, framing),
-        decode(bytes) {
+        encode: value => jsonBytes(check(value), placement),
+        decode(bytes, headers) {
+          const id = placement.beside(bytes, headers)
+          if (id !== undefined) {
+            writers.get(id)
+            return check(parseWhole(bytes)) as Value
+          }
           if (framing.isFramed(bytes)) writers.get(framing.idAt(bytes))
           return check(parseJson(bytes, framing)) as Value
         },
-        prepare: payloads => writers.prepare(payloads)
+        prepare: (payloads, headers) => writers.prepare(payloads, headers)
       }
     }
   }

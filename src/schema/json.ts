@@ -1,9 +1,9 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec } from '../core/codec.ts'
-import type { SchemaId } from '../core/registry.ts'
 import type { StandardSchema, InputOf, JsonSchemaSource, OutputOf } from './json/standard-schema.ts'
 import { jsonBytes, parseJson } from './json/text.ts'
 import { createCheck } from './json/validate.ts'
+import { placementOf, type Placement } from './placement.ts'
 import { subjectFor, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming } from './wire.ts'
 
@@ -60,17 +60,21 @@ export function json<Schema extends StandardSchema<any, any>>(
       if (text === undefined) return codec(schema, undefined)
       const title = (JSON.parse(text) as { title?: unknown }).title
       const subject = subjectFor(options.subject, context, typeof title === 'string' ? title : undefined)
-      const { id } = await registry.register(subject, { type: 'JSON', schema: text })
-      return codec(schema, id, registry.framing)
+      const own = await registry.register(subject, { type: 'JSON', schema: text })
+      return codec(schema, placementOf(registry, own, context))
     }
   }
 }
 
-function codec(validator: StandardSchema, id: SchemaId | undefined, framing = confluentFraming): Codec<any> {
+function codec(validator: StandardSchema, placement: Placement | undefined): Codec<any> {
   const check = createCheck(validator)
+  const framing = placement?.framing ?? confluentFraming
   return {
+    // What stands in headers is for others: the validator here reads all that is JSON.
+    ...placement?.front,
+    readsHeaders: false,
     name: 'json',
-    encode: value => jsonBytes(check(value), id, framing),
+    encode: value => jsonBytes(check(value), placement),
     decode: bytes => check(parseJson(bytes, framing))
   }
 }

@@ -1,6 +1,6 @@
 import { StreamError } from '../core/errors.ts'
 import { view, type Codec } from '../core/codec.ts'
-import type { SchemaId, SchemaRegistry } from '../core/registry.ts'
+import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
 import { checkMessages } from './protobuf/compatibility.ts'
 import { indexesOf, readIndexes, writeIndexes } from './protobuf/indexes.ts'
 import { messageAt, parseProto, type ProtoFile } from './protobuf/parse.ts'
@@ -12,6 +12,7 @@ import {
   type MessageDescriptor
 } from './protobuf/peer.ts'
 import { printProto } from './protobuf/print.ts'
+import { placementOf } from './placement.ts'
 import type { Dependency } from './registry/references.ts'
 import { registerReferences, subjectFor, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming, headerSize, readId, writeHeader } from './wire.ts'
@@ -76,10 +77,10 @@ export function protobuf<Value extends { readonly $typeName: string } = UnnamedM
       const bufbuild = await loadBufbuild()
       const { registry } = context
       if (!registry || options.id === false) return bare(bufbuild, descriptor) as Codec<Value>
-      if (registry.framing && registry.framing !== confluentFraming)
+      if (registry.headers || (registry.framing && registry.framing !== confluentFraming))
         throw new StreamError(
           'unsupported',
-          `protobuf() knows the wire format of Confluent's registries, and ${registry.name} has another`
+          `protobuf() knows Confluent's wire format with the id in front, and ${registry.name} has another`
         )
       await loadParser()
       const files = importsOf(descriptor.file)
@@ -151,13 +152,19 @@ function framed(
         )
     }
   }
-  const writers = createWriters<(given: readonly number[]) => void>(registry, (registered, dependencies) => {
+  const placement = placementOf(registry, undefined, { part: 'value' })
+  const compile = (
+    registered: RegisteredSchema,
+    dependencies: readonly Dependency[]
+  ): ((given: readonly number[]) => void) => {
     if (registered.type === 'PROTOBUF')
       return checkOf(parseAny(bufbuild, registered.schema, dependencies), registered.id)
     throw new StreamError('bad-schema', `schema ${registered.id} is ${registered.type}, expected PROTOBUF`)
-  })
+  }
+  const writers = createWriters<(given: readonly number[]) => void>(registry, compile, placement)
   writers.add(id, checkOf(own, id))
   return {
+    ...placement.front,
     name: 'protobuf',
     encode(value) {
       const body = toBinary(bufbuild, descriptor, value)
@@ -171,7 +178,7 @@ function framed(
       // What this schema wrote itself begins with the very same bytes.
       if (buffer.length >= head.length && buffer.compare(head, 0, head.length, 0, head.length) === 0)
         return fromBinary(bufbuild, descriptor, buffer.subarray(head.length))
-      const check = writers.get(readId(buffer))
+      const check = writers.get(readId(buffer, placement))
       const { indexes: given, end } = readIndexes(buffer, headerSize)
       check(given)
       return fromBinary(bufbuild, descriptor, buffer.subarray(end))

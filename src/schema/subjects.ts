@@ -28,10 +28,12 @@ function unnamed(topic: string, strategy: string): never {
 
 export function subjectFor(
   option: string | SubjectStrategy | undefined,
-  { topic, part }: CodecContext,
+  { topic, part, registry }: CodecContext,
   record: string | undefined
 ): string {
-  return typeof option === 'string' ? option : (option ?? topicName)({ topic, part, record })
+  const context = { topic, part, record }
+  if (typeof option === 'string') return option
+  return option?.(context) ?? registry?.subject?.(context) ?? topicName(context)
 }
 
 /** A schema of another subject, whose types a schema names. */

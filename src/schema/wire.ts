@@ -34,17 +34,19 @@ export const confluentFraming: SchemaFraming = {
 }
 
 /** The id in front of a payload. Throws `bad-record` when there is none. */
-export function readId(bytes: Uint8Array, framing: SchemaFraming = confluentFraming): SchemaId {
+export function readId(
+  bytes: Uint8Array,
+  { framing, place }: { readonly framing: SchemaFraming; readonly place?: string | undefined }
+): SchemaId {
   if (framing.isFramed(bytes)) return framing.idAt(bytes)
+  throw new StreamError('bad-record', missingId(bytes, framing, place))
+}
+
+function missingId(bytes: Uint8Array, framing: SchemaFraming, place: string | undefined): string {
+  if (place !== undefined) return `expected the id of a schema in ${place}, or before the payload: found none`
   if (bytes.length < framing.headerSize)
-    throw new StreamError(
-      'bad-record',
-      `expected the ${framing.headerSize} bytes of a schema id before the payload, got ${bytes.length} bytes in all`
-    )
-  throw new StreamError(
-    'bad-record',
-    framing === confluentFraming
-      ? `expected magic byte 0 before a schema id, got ${bytes[0]}: this was not written with a schema registry`
-      : 'expected a schema id before the payload: this was not written with this kind of schema registry'
-  )
+    return `expected the ${framing.headerSize} bytes of a schema id before the payload, got ${bytes.length} bytes in all`
+  return framing === confluentFraming
+    ? `expected magic byte 0 before a schema id, got ${bytes[0]}: this was not written with a schema registry`
+    : 'expected a schema id before the payload: this was not written with this kind of schema registry'
 }

@@ -1,8 +1,9 @@
 import { inParallel } from './in-parallel.ts'
 import { asStreamError, StreamError } from '../core/errors.ts'
+import type { Headers } from '../core/record.ts'
 import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../core/registry.ts'
+import type { Placement } from './placement.ts'
 import { dependenciesOf, type Dependency } from './registry/references.ts'
-import { confluentFraming } from './wire.ts'
 
 /** So many writers of one topic are remembered twice over: the present generation and the one before. */
 const generationSize = 256
@@ -17,8 +18,12 @@ const parallel = 8
 export interface Writers<Reader> {
   /** Throws `bad-schema` when the id is unknown, or its schema cannot be read. */
   get(id: SchemaId): Reader
-  /** Fetches what these payloads need and is not known. Returns nothing when all is known. */
-  prepare(payloads: readonly Uint8Array[]): Promise<void> | undefined
+  /**
+   * Fetches what these payloads need and is not known. Returns nothing when all is known.
+   *
+   * @param headers of their records, where ids may stand there
+   */
+  prepare(payloads: readonly Uint8Array[], headers?: readonly Headers[]): Promise<void> | undefined
   /** Makes one known without a fetch. */
   add(id: SchemaId, reader: Reader): void
 }
@@ -29,9 +34,9 @@ export interface Writers<Reader> {
  */
 export function createWriters<Reader>(
   registry: SchemaRegistry,
-  compile: (schema: RegisteredSchema, dependencies: readonly Dependency[]) => Reader | Promise<Reader>
+  compile: (schema: RegisteredSchema, dependencies: readonly Dependency[]) => Reader | Promise<Reader>,
+  { framing: { isFramed, idAt }, beside }: Pick<Placement, 'framing' | 'beside'>
 ): Writers<Reader> {
-  const { isFramed, idAt } = registry.framing ?? confluentFraming
   // Two generations: what `prepare` has seen is in the present one, so that hundreds of others must come between it and
   // `decode` before it is lost.
   let present = new Map<SchemaId, Reader | StreamError>()
@@ -40,6 +45,14 @@ export function createWriters<Reader>(
   let lastId: SchemaId = -1
   let lastReader: Reader | undefined
 
+  /** What the headers of one record say wrongly is told when that record is decoded. */
+  const besideOf = (payload: Uint8Array, headers: Headers): SchemaId | undefined => {
+    try {
+      return beside(payload, headers)
+    } catch {
+      return undefined
+    }
+  }
   const find = (id: SchemaId): Reader | StreamError | undefined => present.get(id) ?? past.get(id)
   const remember = (id: SchemaId, reader: Reader | StreamError): void => {
     if (present.size >= generationSize) {
@@ -90,13 +103,13 @@ export function createWriters<Reader>(
       lastReader = found
       return found
     },
-    prepare(payloads) {
+    prepare(payloads, headers) {
       let missing: Set<SchemaId> | undefined
       let checked: SchemaId = -1
-      for (const payload of payloads) {
-        if (!isFramed(payload)) continue
-        const id = idAt(payload)
-        if (id === checked) continue
+      for (let index = 0; index < payloads.length; index++) {
+        const payload = payloads[index]!
+        const id = (headers && besideOf(payload, headers[index]!)) ?? (isFramed(payload) ? idAt(payload) : undefined)
+        if (id === undefined || id === checked) continue
         checked = id
         const found = find(id)
         if (found !== undefined && !present.has(id)) remember(id, found)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { SchemaId } from '../../src/core/registry.ts'
 import { avro } from '../../src/schema/index.ts'
+import { placementOf } from '../../src/schema/placement.ts'
 import { createWriters } from '../../src/schema/writers.ts'
 import { bound, failure, stubRegistry } from './support.ts'
 
@@ -11,6 +12,8 @@ const payload = (id: number, rest = 'x'): Buffer => {
   bytes.write(rest, 6)
   return bytes
 }
+
+const placement = placementOf(stubRegistry({}), undefined, { part: 'value' })
 
 test('nothing to wait for when all ids are known', async () => {
   const registry = stubRegistry({ 7: 'string', 8: 'bytes' })
@@ -87,10 +90,14 @@ test('bytes without a header do not disturb the others', async () => {
 test('what is remembered is bounded, and compiled once', async () => {
   const compiled: SchemaId[] = []
   const registry = { ...stubRegistry({}), byId: async (id: SchemaId) => ({ id, type: 'AVRO' as const, schema: '' }) }
-  const writers = createWriters<SchemaId>(registry, ({ id }) => {
-    compiled.push(id)
-    return id
-  })
+  const writers = createWriters<SchemaId>(
+    registry,
+    ({ id }) => {
+      compiled.push(id)
+      return id
+    },
+    placement
+  )
   const ids = Array.from({ length: 2_000 }, (_, index) => index)
   for (const id of ids) await writers.prepare([payload(id)])
   expect(compiled).toEqual(ids)
@@ -104,7 +111,7 @@ test('what is remembered is bounded, and compiled once', async () => {
 
 test('what one batch has prepared is not lost to another before it is decoded', async () => {
   const registry = { ...stubRegistry({}), byId: async (id: SchemaId) => ({ id, type: 'AVRO' as const, schema: '' }) }
-  const writers = createWriters<SchemaId>(registry, ({ id }) => id)
+  const writers = createWriters<SchemaId>(registry, ({ id }) => id, placement)
   await writers.prepare([payload(1)])
   for (let id = 1_000; id < 1_000 + 511; id++) {
     // Known, hence nothing to wait for, at whatever age.

@@ -10,6 +10,15 @@ export function bound<Value>(codec: Codec<Value>, registry?: SchemaRegistry, top
   return codec.bind!({ topic, part: 'value', registry })
 }
 
+/** The same for the values of records, which have headers. */
+export function inRecords<Value>(
+  codec: Codec<Value>,
+  registry: SchemaRegistry,
+  topic = 'trades'
+): Promise<Codec<Value>> {
+  return codec.bind!({ topic, part: 'value', registry, headers: true })
+}
+
 /** The error of a call, with its code checked. */
 export async function failure(code: ErrorCode, call: () => unknown): Promise<StreamError> {
   try {

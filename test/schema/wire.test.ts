@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { avro, json, memoryRegistry } from '../../src/schema/index.ts'
-import { readId } from '../../src/schema/wire.ts'
+import { confluentFraming as framing, readId } from '../../src/schema/wire.ts'
 import { bound, failure, hex } from './support.ts'
 
 test('Avro: magic 0, the id big endian, the fields in order', async () => {
@@ -34,8 +34,8 @@ test('JSON: the same five bytes, then the text', async () => {
 })
 
 test('ids use all four bytes, unsigned', () => {
-  expect(readId(hex('00 fffffffe 01'))).toBe(2 ** 32 - 2)
-  expect(readId(hex('00 01020304'))).toBe(0x01020304)
+  expect(readId(hex('00 fffffffe 01'), { framing })).toBe(2 ** 32 - 2)
+  expect(readId(hex('00 01020304'), { framing })).toBe(0x01020304)
 })
 
 test('no header: bare Avro', async () => {

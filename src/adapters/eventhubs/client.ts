@@ -50,6 +50,7 @@ export interface EventBatch {
 
 export interface OutgoingEvent {
   body: Uint8Array
+  contentType?: string
   properties?: Record<string, unknown>
 }
 
@@ -58,6 +59,7 @@ export interface IncomingEvent {
   readonly sequenceNumber: number
   readonly enqueuedTimeUtc: Date
   readonly partitionKey?: string | null
+  readonly contentType?: string
   /** Its application properties are as they came: bytes are bytes, which the client's own `properties` take apart. */
   getRawAmqpMessage(): { readonly applicationProperties?: Readonly<Record<string, unknown>> }
 }

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { view } from '../../core/codec.ts'
 import type { OutgoingRecord } from '../../core/record.ts'
 import type { EventBatch } from './client.ts'
-import { propertyNames, toEvent } from './records.ts'
+import { contentTypeHeader, contentTypeOf, propertyNames, toEvent } from './records.ts'
 
 /** One publication: records of one partition, as many as fit. */
 export interface Publication {
@@ -39,6 +39,9 @@ class PlainPublication implements Publication {
 
 /** An empty header, no annotations, no properties: the sections in front of the content of a batch and of each event. */
 const preamble = Buffer.from('00537045005372d1000000040000000000537345', 'hex')
+/** Of the list of properties: the content type is the seventh. A list with its size and count, six nulls, a symbol. */
+const propertiesHead = 9
+const absentProperties = 6
 /** Described section, map32 with size and count; described section, data. */
 const mapHead = 12
 const dataHead = 3
@@ -60,13 +63,16 @@ class EncodedPublication implements Publication {
 
   add(record: OutgoingRecord): boolean {
     const { value } = record
-    const properties = sizeOfProperties(record)
-    const size = preamble.length + properties + dataHead + sizeOfVariable(value?.byteLength ?? 0)
+    const contentType = contentTypeOf(record.headers)
+    const properties = sizeOfProperties(record, contentType)
+    const sections = preamble.length + (contentType ? sizeOfContentType(contentType) - 1 : 0)
+    const size = sections + properties + dataHead + sizeOfVariable(value?.byteLength ?? 0)
     if (!this.#ensure(dataHead + sizeOfVariable(size))) return false
     this.#section(0x75)
     this.#head(0xa0, size)
     this.#at += preamble.copy(this.#bytes, this.#at)
-    if (properties > 0) this.#properties(record, properties)
+    if (contentType) this.#contentType(contentType)
+    if (properties > 0) this.#properties(record, properties, contentType !== undefined)
     this.#section(0x75)
     this.#variable(0xa0, value ?? nothing)
     this.#count++
@@ -92,7 +98,18 @@ class EncodedPublication implements Publication {
     return true
   }
 
-  #properties({ key, value, headers, stamp }: OutgoingRecord, size: number): void {
+  /** In place of the empty list at the end of the preamble. */
+  #contentType(value: Uint8Array): void {
+    const bytes = this.#bytes
+    bytes[this.#at - 1] = 0xd0
+    bytes.writeUInt32BE(sizeOfContentType(value) - 5, this.#at)
+    bytes.writeUInt32BE(absentProperties + 1, this.#at + 4)
+    this.#at += 8
+    for (let index = 0; index < absentProperties; index++) bytes[this.#at++] = 0x40
+    this.#variable(0xa3, value)
+  }
+
+  #properties({ key, value, headers, stamp }: OutgoingRecord, size: number, withContentType: boolean): void {
     this.#section(0x74)
     const bytes = this.#bytes
     bytes[this.#at] = 0xd1
@@ -100,7 +117,8 @@ class EncodedPublication implements Publication {
     const countAt = this.#at + 5
     this.#at += 9
     let count = 0
-    for (const name in headers) count += this.#property(name, headers[name]!)
+    for (const name in headers)
+      if (!withContentType || name !== contentTypeHeader) count += this.#property(name, headers[name]!)
     if (key !== null) count += this.#property(propertyNames.key, key)
     if (stamp !== undefined) {
       this.#variable(0xa1, nameOf(propertyNames.stamp))
@@ -154,13 +172,20 @@ class EncodedPublication implements Publication {
 const nothing = new Uint8Array(0)
 
 /** Of the section, 0 when there is none. */
-function sizeOfProperties({ key, value, headers, stamp }: OutgoingRecord): number {
+function sizeOfProperties({ key, value, headers, stamp }: OutgoingRecord, contentType: Uint8Array | undefined): number {
   let size = 0
-  for (const name in headers) size += sizeOfVariable(nameOf(name).length) + sizeOfVariable(headers[name]!.byteLength)
+  for (const name in headers)
+    if (!contentType || name !== contentTypeHeader)
+      size += sizeOfVariable(nameOf(name).length) + sizeOfVariable(headers[name]!.byteLength)
   if (key !== null) size += 4 + sizeOfVariable(key.byteLength)
   if (stamp !== undefined) size += 4 + sizeOfVariable(Math.ceil((stamp.byteLength * 4) / 3))
   if (value === null) size += 5
   return size === 0 ? 0 : mapHead + size
+}
+
+/** Of the list in the section of properties. */
+function sizeOfContentType(value: Uint8Array): number {
+  return propertiesHead + absentProperties + sizeOfVariable(value.byteLength)
 }
 
 function sizeOfVariable(length: number): number {

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { view } from '../../core/codec.ts'
 import { type Headers, noHeaders, type OutgoingRecord, type RawRecord } from '../../core/record.ts'
 import { stampHeader } from '../../core/stamp.ts'
@@ -15,12 +15,29 @@ export const propertyNames: { readonly stamp: string; readonly key: string; read
   tombstone: '~t'
 }
 
+/**
+ * The header that is no application property but the content type of the message, as other clients write and read it: Azure's
+ * serializers put the id of a schema there.
+ */
+export const contentTypeHeader = 'content-type'
+
 const nothing = new Uint8Array(0)
+const mostContentType = 200
+
+/** The content type of a record as a symbol of AMQP, which is short and ASCII; what is not stays an application property. */
+export function contentTypeOf(headers: Headers): Uint8Array | undefined {
+  const given = headers[contentTypeHeader]
+  const fits = given && given.byteLength > 0 && given.byteLength <= mostContentType && isAscii(given)
+  return fits ? given : undefined
+}
 
 export function toEvent({ key, value, headers, stamp }: OutgoingRecord): OutgoingEvent {
   const event: OutgoingEvent = { body: value ?? nothing }
+  const contentType = contentTypeOf(headers)
+  if (contentType) event.contentType = view(contentType).toString('latin1')
   let properties: Record<string, unknown> | undefined
-  for (const name in headers) (properties ??= {})[name] = textOrBytes(headers[name]!)
+  for (const name in headers)
+    if (!contentType || name !== contentTypeHeader) (properties ??= {})[name] = textOrBytes(headers[name]!)
   if (key !== null) (properties ??= {})[propertyNames.key] = textOrBytes(key)
   if (stamp !== undefined) (properties ??= {})[propertyNames.stamp] = view(stamp).toString('base64url')
   if (value === null) (properties ??= {})[propertyNames.tombstone] = true
@@ -42,6 +59,7 @@ export function toRecord(event: IncomingEvent): RawRecord {
   let key: Uint8Array | null = null
   let stamp: Uint8Array | undefined
   let headers: Record<string, Uint8Array> | undefined
+  if (typeof event.contentType === 'string') headers = { [contentTypeHeader]: Buffer.from(event.contentType) }
   for (const name in properties) {
     // A property `__proto__` that is bytes becomes the prototype in the vendor's decoder.
     if (!Object.hasOwn(properties, name)) continue

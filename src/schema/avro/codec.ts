@@ -1,9 +1,10 @@
 import { StreamError } from '../../core/errors.ts'
-import type { Codec } from '../../core/codec.ts'
+import type { Codec, CodecContext } from '../../core/codec.ts'
 import { view } from '../../core/codec.ts'
-import type { SchemaId, SchemaRegistry } from '../../core/registry.ts'
+import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../../core/registry.ts'
+import { placementOf } from '../placement.ts'
 import { createSlab } from '../slab.ts'
-import { confluentFraming, readId } from '../wire.ts'
+import { readId } from '../wire.ts'
 import { createWriters } from '../writers.ts'
 import { canonicalOf } from './canonical.ts'
 import { checkAvro } from './compatibility.ts'
@@ -12,6 +13,7 @@ import type { AvroType } from './model.ts'
 import { parseAvro } from './parse.ts'
 import type { Avsc, AvscResolver, AvscType } from './peer.ts'
 import { proofOf, type Proof } from './proof.ts'
+import { readerOf } from './reader.ts'
 
 /** A schema ready for work: the codec of the bytes alone, without a header. */
 export interface AvroEngine {
@@ -23,9 +25,16 @@ export interface AvroEngine {
   decode(bytes: Buffer, start: number, proof: Proof, resolver: AvscResolver | undefined): unknown
 }
 
+/**
+ * Bytes. Up to here a value is proven while it is read. Beyond, it is proven first: what a long payload that is refused at its end
+ * would have built costs more than to go over it twice.
+ */
+const onePass = 16_384
+
 export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number'): AvroEngine {
   const type = buildChecked(avsc, schema, long, true)
   const proof = proofOf(schema)
+  const read = readerOf(schema, long, proof)
   const slab = createSlab()
   // What a flat record may hold is fixed by the schema. The rest could be a value that no reader would take.
   const proveEncoded = canGrow(schema)
@@ -48,6 +57,7 @@ export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'num
       }
     },
     decode(bytes, start, writerProof, resolver) {
+      if (read && resolver === undefined && bytes.length - start <= onePass) return read(bytes, start)
       writerProof(bytes, start)
       try {
         return type.decode(bytes, start, resolver).value
@@ -68,16 +78,16 @@ export function bareCodec(name: string, engine: AvroEngine): Codec<unknown> {
   }
 }
 
-/** Avro behind the id of its schema. Without an own id (the schema is not registered) it only reads. */
+/** Avro with the id of its schema. Without an own id (the schema is not registered) it only reads. */
 export function framedCodec(
   name: string,
   engine: AvroEngine,
   registry: SchemaRegistry,
-  own: { readonly id: SchemaId } | { readonly missing: string },
-  parts: { readonly avsc: Avsc; readonly long: 'bigint' | 'number' }
+  own: RegisteredSchema | { readonly missing: string },
+  parts: { readonly avsc: Avsc; readonly long: 'bigint' | 'number'; readonly context: CodecContext }
 ): Codec<unknown> {
-  const framing = registry.framing ?? confluentFraming
-  const { headerSize } = framing
+  const placement = placementOf(registry, 'id' in own ? own : undefined, parts.context)
+  const { size, framing, beside } = placement
   const same = { proof: engine.proof, resolver: undefined }
   const canonical = canonicalOf(engine.schema)
   const writers = createWriters<{ proof: Proof; resolver: AvscResolver | undefined }>(
@@ -99,23 +109,27 @@ export function framedCodec(
         proof: proofOf(writer),
         resolver: resolve(engine, buildChecked(parts.avsc, writer, parts.long, false), registered.id)
       }
-    }
+    },
+    placement
   )
   if ('id' in own) writers.add(own.id, same)
   return {
+    ...placement.front,
     name,
     encode(value) {
       if ('missing' in own) throw new StreamError('bad-schema', own.missing)
-      const bytes = engine.encode(value, headerSize)
-      framing.write(bytes, own.id)
+      const bytes = engine.encode(value, size)
+      placement.write(bytes)
       return bytes
     },
-    decode(bytes) {
-      const writer = writers.get(readId(bytes, framing))
+    decode(bytes, headers) {
+      const id = beside(bytes, headers)
+      const writer = writers.get(id ?? readId(bytes, placement))
+      if (id !== undefined) return engine.decode(view(bytes), 0, writer.proof, writer.resolver)
       if (framing.payload) return engine.decode(view(framing.payload(bytes)), 0, writer.proof, writer.resolver)
-      return engine.decode(view(bytes), headerSize, writer.proof, writer.resolver)
+      return engine.decode(view(bytes), framing.headerSize, writer.proof, writer.resolver)
     },
-    prepare: payloads => writers.prepare(payloads)
+    prepare: (payloads, headers) => writers.prepare(payloads, headers)
   }
 }
 

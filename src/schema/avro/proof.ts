@@ -17,7 +17,7 @@ export const depthLimit = 500
  */
 export const emptyItemsLimit = 65_536
 
-interface Cursor {
+export interface Cursor {
   bytes: Buffer
   position: number
   end: number
@@ -156,7 +156,7 @@ function blocks(item: Step, itemSize: number, itemWeight = 1): Step {
   }
 }
 
-const forbiddenKey = '__proto__'
+export const forbiddenKey: string = '__proto__'
 
 function map(value: Step, valueSize: number): Step {
   return blocks(cursor => {
@@ -193,7 +193,7 @@ function int(cursor: Cursor): void {
   if (value !== (value | 0)) throw refuse(cursor, 'an int does not fit 32 bits')
 }
 
-function long(cursor: Cursor): void {
+export function long(cursor: Cursor): void {
   const { bytes } = cursor
   const start = cursor.position
   let position = start
@@ -205,7 +205,7 @@ function long(cursor: Cursor): void {
 }
 
 /** A length: zero or more, and no more than what is left. */
-function length(cursor: Cursor): number {
+export function length(cursor: Cursor): number {
   const value = whole(cursor)
   if (value < 0) throw refuse(cursor, 'a length is negative')
   if (value > cursor.end - cursor.position)
@@ -214,7 +214,7 @@ function length(cursor: Cursor): number {
 }
 
 /** A zigzag varint. Beyond 2^53 it is rounded, which no caller minds: it is far out of range for all of them. */
-function whole(cursor: Cursor): number {
+export function whole(cursor: Cursor): number {
   const { bytes } = cursor
   const first = bytes[cursor.position]
   if (first === undefined) throw refuse(cursor, 'the bytes end before the value does')
@@ -230,12 +230,12 @@ function whole(cursor: Cursor): number {
   return first & 1 ? -(unsigned + 1) / 2 : unsigned / 2
 }
 
-function need(cursor: Cursor, size: number): void {
+export function need(cursor: Cursor, size: number): void {
   if (size > cursor.end - cursor.position) throw refuse(cursor, 'the bytes end before the value does')
 }
 
 /** The fewest bytes a value of the type takes. */
-function smallest(type: AvroType): number {
+export function smallest(type: AvroType): number {
   switch (type.kind) {
     case 'null':
       return 0
@@ -259,11 +259,11 @@ function smallest(type: AvroType): number {
 const sizes = new WeakMap<RecordType, number>()
 
 /** How much a decoder builds for an item of the type that takes no bytes. */
-function weight(type: AvroType): number {
+export function weight(type: AvroType): number {
   return type.kind === 'record' ? type.fields.reduce((sum, field) => sum + weight(field.type), 1) : 1
 }
 
-function refuse(cursor: Cursor, message: string): StreamError {
+export function refuse(cursor: Cursor, message: string): StreamError {
   return new StreamError(
     'bad-record',
     `not a value of the schema: ${message}${cursor.field === '' ? '' : ` (near ${cursor.field})`}, byte ${cursor.position}`

@@ -1,16 +1,17 @@
 import { StreamError } from '../../core/errors.ts'
 import { view } from '../../core/codec.ts'
-import type { SchemaFraming, SchemaId } from '../../core/registry.ts'
+import type { SchemaFraming } from '../../core/registry.ts'
+import type { Placement } from '../placement.ts'
 
-/** JSON text as bytes, behind the id of its schema when there is one. Throws `bad-record`. */
-export function jsonBytes(value: unknown, id: SchemaId | undefined, framing: SchemaFraming): Uint8Array {
+/** JSON text as bytes, behind the id of its schema when it stands there. Throws `bad-record`. */
+export function jsonBytes(value: unknown, placement: Placement | undefined): Uint8Array {
   const encoded = stringify(value)
-  if (id === undefined) return Buffer.from(encoded, 'utf8')
+  const before = placement?.size ?? 0
+  if (before === 0) return Buffer.from(encoded, 'utf8')
   const size = Buffer.byteLength(encoded, 'utf8')
-  const { headerSize } = framing
-  const bytes = Buffer.allocUnsafe(headerSize + size)
-  framing.write(bytes, id)
-  bytes.write(encoded, headerSize, size, 'utf8')
+  const bytes = Buffer.allocUnsafe(before + size)
+  placement!.write(bytes)
+  bytes.write(encoded, before, size, 'utf8')
   return bytes
 }
 
@@ -28,10 +29,17 @@ function stringify(value: unknown): string {
 
 /** The value behind the id of a schema, or of plain JSON. Throws `bad-record`. */
 export function parseJson(given: Uint8Array, framing: SchemaFraming): unknown {
-  const framed = framing.isFramed(given)
-  const bytes = framed && framing.payload ? framing.payload(given) : given
+  if (!framing.isFramed(given)) return parseFrom(given, 0)
+  return framing.payload ? parseFrom(framing.payload(given), 0) : parseFrom(given, framing.headerSize)
+}
+
+/** The value of JSON with nothing before it. Throws `bad-record`. */
+export function parseWhole(bytes: Uint8Array): unknown {
+  return parseFrom(bytes, 0)
+}
+
+function parseFrom(bytes: Uint8Array, start: number): unknown {
   try {
-    const start = framed && bytes === given ? framing.headerSize : 0
     const decoded = view(bytes).toString('utf8', start)
     // A replacement shows up for malformed bytes, or was written; the strict decoder tells.
     const checked = decoded.includes('\uFFFD') ? strict.decode(bytes.subarray(start)) : decoded

@@ -1,3 +1,5 @@
+import { StreamError } from '../../core/errors.ts'
+
 /** Remembers what was fetched, up to `limit` entries, the longest unused leaving first; concurrent callers share a fetch. */
 export interface FetchCache<Value> {
   get(key: string, fetch: () => Promise<Value>): Promise<Value>
@@ -32,6 +34,26 @@ export function fetchCache<Value>(limit: number): FetchCache<Value> {
         pending.set(key, request)
       }
       return request
+    }
+  }
+}
+
+/**
+ * The same for schemas, whose records shall be parked (`unreachable: 'park'`) or waited for when the registry cannot be reached: a
+ * `connection` that is not retryable says the former.
+ */
+export function schemaCache<Value>(limit: number, unreachable: 'wait' | 'park' = 'wait'): FetchCache<Value> {
+  const cache = fetchCache<Value>(limit)
+  if (unreachable === 'wait') return cache
+  return {
+    set: cache.set,
+    async get(key, fetch) {
+      try {
+        return await cache.get(key, fetch)
+      } catch (error) {
+        if (!StreamError.is(error) || error.code !== 'connection') throw error
+        throw new StreamError('connection', error.message, { cause: error })
+      }
     }
   }
 }

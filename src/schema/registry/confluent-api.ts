@@ -8,8 +8,11 @@ export interface ConfluentApi {
   byId(id: SchemaId): Promise<RegisteredSchema>
   find(subject: string, version: number | 'latest'): Promise<RegisteredSchema | undefined>
   version(subject: string, version: number): Promise<RegisteredSchema>
-  lookup(subject: string, schema: SchemaText): Promise<RegisteredSchema | undefined>
-  register(subject: string, schema: SchemaText): Promise<number | 'incompatible'>
+  lookup(subject: string, schema: SchemaText): Promise<(RegisteredSchema & { readonly guid?: string }) | undefined>
+  register(
+    subject: string,
+    schema: SchemaText
+  ): Promise<{ readonly id: number; readonly guid?: string } | 'incompatible'>
   check(
     subject: string,
     schema: SchemaText,
@@ -35,7 +38,8 @@ export function createApi(name: string, http: Http): ConfluentApi {
   }
   const api: ConfluentApi = {
     async byId(id) {
-      const answer = await http.request('GET', `/schemas/ids/${encodeURIComponent(String(id))}`)
+      const kind = typeof id === 'number' ? 'ids' : 'guids'
+      const answer = await http.request('GET', `/schemas/${kind}/${encodeURIComponent(String(id))}`)
       const doing = `schema ${id}`
       if (answer.status !== 200) throw unexpected(doing, answer)
       return parse(doing, { ...answer, body: { ...(answer.body as object), id } })
@@ -52,20 +56,21 @@ export function createApi(name: string, http: Http): ConfluentApi {
     async lookup(subject, schema) {
       const answer = await http.request('POST', path(subject), wire(schema))
       // 404: not there. Some answer 422 or 409 when the subject is of another type.
-      return answer.status === 200
-        ? { ...schema, ...parse(`subject '${subject}'`, answer), ...textOf(schema) }
-        : missing(answer)
-      function missing(other: Answer): undefined {
-        if (other.status !== 404) throw unexpected(`subject '${subject}'`, other)
+      if (answer.status === 404) return undefined
+      const { guid } = (answer.body ?? {}) as { guid?: unknown }
+      return {
+        ...parse(`subject '${subject}'`, answer),
+        ...textOf(schema),
+        ...(typeof guid === 'string' && { guid })
       }
     },
     async register(subject, schema) {
       const answer = await http.request('POST', `${path(subject)}/versions`, wire(schema))
       if (answer.status === 409) return 'incompatible'
-      const id = (answer.body as { id?: unknown } | null)?.id
+      const { id, guid } = (answer.body ?? {}) as { id?: unknown; guid?: unknown }
       if (answer.status !== 200 || typeof id !== 'number')
         throw unexpected(`subject '${subject}' refuses the schema`, answer)
-      return id
+      return { id, ...(typeof guid === 'string' && { guid }) }
     },
     async check(subject, schema, level) {
       const versions = level.endsWith('-transitive') ? 'versions' : 'versions/latest'
@@ -122,7 +127,7 @@ function textOf({ type, schema, references }: SchemaText): SchemaText {
 function parseSchema(body: unknown): RegisteredSchema | undefined {
   if (typeof body !== 'object' || body === null) return undefined
   const { id, schema, schemaType = 'AVRO', references, version } = body as Record<string, unknown>
-  if (typeof id !== 'number' || typeof schema !== 'string') return undefined
+  if ((typeof id !== 'number' && typeof id !== 'string') || typeof schema !== 'string') return undefined
   if (schemaType !== 'AVRO' && schemaType !== 'JSON' && schemaType !== 'PROTOBUF') return undefined
   const given = Array.isArray(references) ? (references as SchemaReference[]) : []
   return {

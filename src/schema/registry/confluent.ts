@@ -1,7 +1,7 @@
 import { systemEnvironment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { RegisteredSchema } from '../../core/registry.ts'
-import { fetchCache } from './cache.ts'
+import { schemaCache } from './cache.ts'
 import {
   brokenRules,
   prepareTypes,
@@ -12,8 +12,10 @@ import {
 } from './compatibility.ts'
 import { inParallel } from '../in-parallel.ts'
 import { createApi } from './confluent-api.ts'
-import { checkOptions, headersOf, parseUrl, type ConfluentRegistryOptions } from './confluent-options.ts'
+import { confluentHeaders, eitherFraming } from './confluent-ids.ts'
+import { checkOptions, headersOf, type ConfluentRegistryOptions } from './confluent-options.ts'
 import { createHttp } from './http.ts'
+import { parseUrl } from './http-options.ts'
 import type { ManagedRegistry } from './managed.ts'
 import { dependenciesOf } from './references.ts'
 
@@ -31,33 +33,32 @@ const parallel = 8
  */
 export function confluentRegistry(options: ConfluentRegistryOptions): ManagedRegistry {
   checkOptions(options)
-  const urls = [options.url].flat().map(parseUrl)
+  const urls = [options.url].flat().map(text => parseUrl('confluentRegistry', text))
   const name = `schema registry ${urls.map(({ host }) => host).join(', ')}`
   const environment = options.environment ?? systemEnvironment
   const { timeout = 10_000, attempts = 3, tls } = options
   const http = createHttp({ name, urls, headers: headersOf(options), tls, timeout, attempts, environment })
-  const cache = fetchCache<RegisteredSchema>(options.cacheSize ?? 1_000)
+  const cache = schemaCache<RegisteredSchema>(options.cacheSize ?? 1_000, options.unreachable)
   const api = createApi(name, http)
 
-  const known = async (key: string, fetch: () => Promise<RegisteredSchema>): Promise<RegisteredSchema> => {
-    try {
-      return await cache.get(key, fetch)
-    } catch (error) {
-      if (options.unreachable !== 'park' || !StreamError.is(error) || error.code !== 'connection') throw error
-      throw new StreamError('connection', error.message, { cause: error })
-    }
-  }
+  const inHeaders = options.ids === 'headers'
   const registry: ManagedRegistry = {
     name,
-    byId: id => known(`id ${id}`, () => api.byId(id)),
-    version: (subject, version) => known(`version ${version} ${subject}`, () => api.version(subject, version)),
+    ...(inHeaders && { framing: eitherFraming, headers: confluentHeaders() }),
+    byId: id => cache.get(`id ${id}`, () => api.byId(id)),
+    version: (subject, version) => cache.get(`version ${version} ${subject}`, () => api.version(subject, version)),
     latest: subject => api.find(subject, 'latest'),
-    lookup: (subject, schema) => api.lookup(subject, schema),
+    async lookup(subject, schema) {
+      const found = await api.lookup(subject, schema)
+      if (!found) return undefined
+      const { guid, ...registered } = found
+      return inHeaders && guid !== undefined ? { ...registered, id: guid } : registered
+    },
     async register(subject, schema) {
       const answer = await api.register(subject, schema)
       if (answer !== 'incompatible') {
-        const registered = { id: answer, ...schema }
-        cache.set(`id ${answer}`, registered)
+        const registered = { ...schema, id: inHeaders ? (answer.guid ?? answer.id) : answer.id }
+        cache.set(`id ${registered.id}`, registered)
         return registered
       }
       const broken = await registry.check(subject, schema)

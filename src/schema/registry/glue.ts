@@ -2,7 +2,8 @@ import { sleep, systemEnvironment, type Environment } from '../../core/environme
 import { asStreamError, StreamError } from '../../core/errors.ts'
 import type { RegisteredSchema, SchemaRegistry } from '../../core/registry.ts'
 import { fetchCache } from './cache.ts'
-import { brokenRules, parseCompatibility, prepareTypes, type Compatibility, type SchemaText } from './compatibility.ts'
+import { checkVersions } from './check-versions.ts'
+import { parseCompatibility, type Compatibility, type SchemaText } from './compatibility.ts'
 import { glueFraming } from './glue-framing.ts'
 
 /** The part of the client `Glue` of `@aws-sdk/client-glue` that is used here. */
@@ -121,16 +122,9 @@ export async function glueRegistry(options: GlueRegistryOptions): Promise<GlueRe
       return { ...schema, id }
     },
     async check(subject, schema) {
-      await prepareTypes(schema)
       const level = await registry.compatibility(subject)
       const latest = await registry.latest(subject)
-      if (!latest) return []
-      const numbers = Array.from({ length: latest.version ?? 1 }, (_, index) => index + 1)
-      const needed = level.endsWith('-transitive') ? numbers : numbers.slice(-1)
-      // Versions may have been deleted.
-      const found = await Promise.all(needed.map(version => versionOf(subject, version)))
-      const versions = found.filter(version => version !== undefined)
-      return brokenRules(level, schema, versions)
+      return checkVersions(level, schema, latest ? (latest.version ?? 1) : 0, version => versionOf(subject, version))
     },
     async compatibility(subject) {
       const found = await find(`subject '${subject}'`, () => glue.getSchema({ SchemaId: idOf(subject) }))
@@ -151,14 +145,11 @@ export async function glueRegistry(options: GlueRegistryOptions): Promise<GlueRe
     }
   }
 
-  const versionOf = async (
-    subject: string,
-    version: number
-  ): Promise<(RegisteredSchema & { version: number }) | undefined> => {
+  const versionOf = async (subject: string, version: number): Promise<RegisteredSchema | undefined> => {
     const found = await find(`version ${version} of subject '${subject}'`, () =>
       glue.getSchemaVersion({ SchemaId: idOf(subject), SchemaVersionNumber: { VersionNumber: version } })
     )
-    return found?.Status === 'AVAILABLE' ? { ...parse(found), version } : undefined
+    return found?.Status === 'AVAILABLE' ? parse(found) : undefined
   }
 
   /** A new version is pending for a moment, while Glue checks it. */

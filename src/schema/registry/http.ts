@@ -1,5 +1,11 @@
 import { setMaxListeners } from 'node:events'
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions
+} from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { sleep, type Environment } from '../../core/environment.ts'
 import { messageOf, StreamError } from '../../core/errors.ts'
@@ -21,12 +27,16 @@ export interface HttpOptions {
   readonly timeout: number
   readonly attempts: number
   readonly environment: Environment
+  /** The media type of requests and answers. Default: that of Confluent's API. */
+  readonly mediaType?: string
 }
 
 export interface Answer {
   readonly status: number
   /** Parsed JSON, or the text when it is none. */
   readonly body: unknown
+  readonly text: string
+  readonly headers: IncomingHttpHeaders
   /** Milliseconds that the server asks to wait, 0 when it does not. */
   readonly retryAfter: number
 }
@@ -35,11 +45,14 @@ export interface Http {
   /**
    * Attempts are repeated while the server cannot be reached, is too slow, or says that it is not up to it (408, 429,
    * 5xx); after the last, `connection`. `unauthorized` for 401 and 403. Every other answer is the caller's.
+   *
+   * @param body sent as JSON; a text with a media type of its own as it is
    */
-  request(method: string, path: string, body?: unknown): Promise<Answer>
+  request(method: string, path: string, body?: unknown, mediaType?: string): Promise<Answer>
   close(): void
 }
 
+const confluentType = 'application/vnd.schemaregistry.v1+json'
 /** Milliseconds before the second attempt, and the most there are between two. */
 const firstDelay = 100
 const longestDelay = 5_000
@@ -47,7 +60,7 @@ const longestDelay = 5_000
 const answerLimit = 16 * 1024 * 1024
 
 export function createHttp(options: HttpOptions): Http {
-  const { name, urls, environment, attempts } = options
+  const { name, urls, environment, attempts, mediaType: usual = confluentType } = options
   const agents = {
     'http:': new HttpAgent({ keepAlive: true, maxSockets: 8 }),
     'https:': new HttpsAgent({ keepAlive: true, maxSockets: 8, ...options.tls })
@@ -57,16 +70,21 @@ export function createHttp(options: HttpOptions): Http {
   // A listener for each request under way.
   setMaxListeners(0, closing.signal)
 
-  const attempt = async (method: string, path: string, body: string | undefined): Promise<Answer> => {
+  const attempt = async (
+    method: string,
+    path: string,
+    body: string | undefined,
+    mediaType: string
+  ): Promise<Answer> => {
     const base = urls[current % urls.length]!
     const headers = typeof options.headers === 'function' ? await options.headers() : options.headers
     const given: RequestOptions = {
       method,
       agent: agents[base.protocol as keyof typeof agents],
       headers: {
-        accept: 'application/vnd.schemaregistry.v1+json, application/json',
+        accept: usual === 'application/json' ? usual : `${usual}, application/json`,
         ...(body !== undefined && {
-          'content-type': 'application/vnd.schemaregistry.v1+json',
+          'content-type': mediaType,
           'content-length': Buffer.byteLength(body)
         }),
         ...headers
@@ -96,15 +114,15 @@ export function createHttp(options: HttpOptions): Http {
     })
 
   return {
-    async request(method, path, body) {
-      const text = body === undefined ? undefined : JSON.stringify(body)
+    async request(method, path, body, mediaType) {
+      const text = body === undefined ? undefined : mediaType ? (body as string) : JSON.stringify(body)
       for (let count = 1; ; count++) {
         let trouble: string
         let wait = 0
         let cause: unknown
         try {
           if (closing.signal.aborted) throw new StreamError('closed', `${name} is closed`)
-          const answer = await attempt(method, path, text)
+          const answer = await attempt(method, path, text, mediaType ?? usual)
           if (answer.status === 401 || answer.status === 403)
             throw new StreamError(
               'unauthorized',
@@ -150,6 +168,8 @@ async function read(response: IncomingMessage): Promise<Answer> {
   return {
     status: response.statusCode ?? 0,
     body: parsed(text),
+    text,
+    headers: response.headers,
     retryAfter: Number.isFinite(seconds) ? Math.min(longestDelay, seconds * 1_000) : 0
   }
 }

@@ -32,8 +32,20 @@ const anyRecord = fc.record({
   ),
   stamp: fc.option(fc.uint8Array({ minLength: 20, maxLength: 47 }), { nil: undefined }),
   headers: fc.dictionary(
-    fc.string({ minLength: 1, maxLength: 300 }).filter(name => !name.startsWith('~') && name !== '__proto__'),
-    anyBytes,
+    fc.oneof(
+      // The one that is no application property.
+      { arbitrary: fc.constant('content-type'), weight: 1 },
+      {
+        arbitrary: fc
+          .string({ minLength: 1, maxLength: 300 })
+          .filter(name => !name.startsWith('~') && name !== '__proto__'),
+        weight: 4
+      }
+    ),
+    fc.oneof(
+      anyBytes,
+      fc.string({ unit: 'binary-ascii', maxLength: 201 }).map(text => Buffer.from(text))
+    ),
     { maxKeys: 4 }
   )
 })
@@ -100,7 +112,11 @@ describe.skipIf(!running)(`records as events${notRun}`, () => {
     const client = { ...module, EventHubProducerClient: Closed } as never
     const adapter = await opened({ ...fromUrl(own.server.url), client })
     const topic = await createTopic(adapter)
-    const headers = { text: Buffer.from('é'), bytes: Buffer.from([0, 255]) }
+    const headers = {
+      'content-type': Buffer.from('avro/binary+1'),
+      text: Buffer.from('é'),
+      bytes: Buffer.from([0, 255])
+    }
     const written = [
       record(topic, 0, 'first', { key: Buffer.from('key'), headers, stamp: Buffer.alloc(33, 9) }),
       record(topic, 0, null, { key: Buffer.from([0, 255]) }),

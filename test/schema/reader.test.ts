@@ -1,0 +1,57 @@
+import avsc from 'avsc'
+import fc from 'fast-check'
+import { beforeAll, expect, test } from 'vitest'
+import { createEngine } from '../../src/schema/avro/codec.ts'
+import { parseAvro } from '../../src/schema/avro/parse.ts'
+import type { Avsc } from '../../src/schema/avro/peer.ts'
+import { anySchema } from './any-schema.ts'
+import { anyValue } from './any-value.ts'
+
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
+beforeAll(() => console.log(`seed ${seed}: repeat with FUZZ_SEED=${seed}`))
+
+// The reader of one pass against the two it stands for: the proof, and then the package. Values, and bytes that are none.
+
+test.each(['bigint', 'number'] as const)('one pass gives what two give, long as %s', long => {
+  const outcomes = { value: 0, refused: 0 }
+  fc.assert(
+    fc.property(
+      anySchema(3),
+      fc.nat(2 ** 30),
+      fc.array(fc.tuple(fc.nat(200), fc.nat(255)), { maxLength: 3 }),
+      (schema, pick, spoilt) => {
+        const type = parseAvro(schema)
+        const engine = createEngine(avsc as unknown as Avsc, type, long)
+        const values = long === 'bigint' ? fc.sample(anyValue(type), { seed: pick, numRuns: 2 }) : []
+        const payloads = values.map(value => Buffer.from(engine.encode(value, 0)))
+        if (long === 'number')
+          payloads.push(Buffer.from([pick & 0xff, (pick >> 8) & 0xff, (pick >> 16) & 0xff, 0, 0, 0].slice(0, pick % 7)))
+        for (const payload of payloads) {
+          for (const [at, byte] of spoilt) if (at < payload.length) payload[at] = byte
+          const attempt = (read: () => unknown): unknown => {
+            try {
+              return read()
+            } catch (error) {
+              return (error as { code: string }).code
+            }
+          }
+          const one = attempt(() => ({ value: engine.decode(payload, 0, engine.proof, undefined) }))
+          // A resolver makes it go the long way: the proof first.
+          const two = attempt(() => {
+            engine.proof(payload, 0)
+            try {
+              return { value: engine.type.decode(payload, 0).value }
+            } catch {
+              throw Object.assign(new Error(), { code: 'bad-record' })
+            }
+          })
+          outcomes[typeof one === 'string' ? 'refused' : 'value']++
+          expect(one, JSON.stringify(schema)).toEqual(two)
+        }
+      }
+    ),
+    { seed, numRuns: 1_500 }
+  )
+  expect(outcomes.value).toBeGreaterThan(100)
+  expect(outcomes.refused).toBeGreaterThan(100)
+})
