@@ -11,6 +11,7 @@ import { pythonWith, runPython } from '../test/support/python.ts'
 import type { Evidence } from './checker.ts'
 import { outputsFile, type Job, type Line } from './job.ts'
 import { chain, partitions } from './pipeline.ts'
+import { storedRows } from '../src/testing/stored-rows.ts'
 
 const referee = fileURLToPath(new URL('./read_committed.py', import.meta.url))
 /** Ms that a queue may take to deliver what is left of it. */
@@ -152,7 +153,7 @@ export async function stateOf(job: Job, store: string, adapter: AnyAdapter): Pro
   try {
     for (let ordinal = 0; ordinal < partitions; ordinal++) {
       const log = await commits.acquire({ id: `${pipeline}/book/${ordinal}`, pipeline, stage: 'book', ordinal })
-      for (const { slot, key, value } of log.state) {
+      for (const { slot, key, value } of await storedRows(log.state)) {
         if ((slot !== 'line' && slot !== 'balance') || value === null) continue
         const account = Buffer.from(key, 'latin1').toString('utf8')
         const known = state.get(account) ?? { line: 0, balance: 0 }

@@ -13,6 +13,8 @@ export interface Target extends AsyncDisposable {
   readonly proxy: TcpProxy | undefined
   /** A crash, and a start on the same data; `undefined` where there is no server, or one that forgets. */
   readonly crash: (() => Promise<void>) | undefined
+  /** A crash; what it gives starts the server again, on the same data. */
+  readonly outage?: () => Promise<() => Promise<void>>
 }
 
 interface Started {
@@ -25,14 +27,20 @@ interface Started {
 /** The first address in it is that of the server. */
 const address = /127\.0\.0\.1:(\d+)/
 
-async function behindProxy(server: Started, crash: Target['crash'], more = ''): Promise<Target> {
+async function behindProxy(
+  server: Started,
+  crash: ((proxy: TcpProxy) => Promise<void>) | undefined,
+  more = '',
+  outage?: Target['outage']
+): Promise<Target> {
   const proxy = await TcpProxy.start(Number(address.exec(server.url)![1]))
   const direct = `${server.url}${more}`
   return {
     url: direct.replace(address, `127.0.0.1:${proxy.port}`),
     direct,
     proxy,
-    crash,
+    crash: crash && (() => crash(proxy)),
+    ...(outage && { outage }),
     async [Symbol.asyncDispose]() {
       await proxy.close()
       await server.stop()
@@ -45,6 +53,13 @@ const crashOf =
   async () => {
     await server.kill()
     await server.restart()
+  }
+
+const outageOf =
+  (server: Required<Started>): NonNullable<Target['outage']> =>
+  async () => {
+    await server.kill()
+    return () => server.restart()
   }
 
 async function inFolder(url: (folder: string) => string): Promise<Target> {
@@ -73,6 +88,7 @@ export const brokers: Readonly<Record<string, () => Promise<Target>>> = {
       direct: url,
       proxy,
       crash: crashOf(server),
+      outage: outageOf(server),
       async [Symbol.asyncDispose]() {
         await proxy.close()
         await server.stop()
@@ -82,7 +98,7 @@ export const brokers: Readonly<Record<string, () => Promise<Target>>> = {
   async pulsar() {
     const { startPulsar } = await import('../testcontainers/pulsar.ts')
     const server = await startPulsar()
-    return behindProxy(server, crashOf(server))
+    return behindProxy(server, crashOf(server), '', outageOf(server))
   },
   async pubsub() {
     const { startPubsub } = await import('../testcontainers/pubsub.ts')
@@ -92,15 +108,16 @@ export const brokers: Readonly<Record<string, () => Promise<Target>>> = {
   async kinesis() {
     const { startKinesis } = await import('../testcontainers/kinesis.ts')
     const server = await startKinesis({ persist: true })
-    // What was acknowledged survives a restart that was announced: a crash would cost the last half second.
-    return behindProxy(server, () => server.restart())
+    // What was acknowledged survives a restart that was announced, and nothing is while the network is down: a crash would
+    // cost the last half second.
+    return behindProxy(server, proxy => proxy.cutDuring(() => server.restart()))
   },
   async eventhubs() {
     const { startEventhubs } = await import('../testcontainers/eventhubs.ts')
     const server = await startEventhubs()
     // A consumer group takes five readers of the vitals.
     const groups = Array.from({ length: 7 }, (_, index) => `readers-${index}`).join()
-    return behindProxy(server, crashOf(server), `&consumerGroups=$Default,${groups}`)
+    return behindProxy(server, crashOf(server), `&consumerGroups=$Default,${groups}`, outageOf(server))
   }
 }
 

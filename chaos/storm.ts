@@ -72,11 +72,7 @@ function faultsOf(
     // One after the other: a server that is starting cannot be stopped.
     if (crash) faults[`${name} restarts`] = () => (crashing = crashing.then(crash))
     if (!proxy) continue
-    faults[`${name} cuts`] = async () => {
-      proxy.cut()
-      await sleep(100 + random() * sessionTimeout)
-      proxy.restore()
-    }
+    faults[`${name} cuts`] = () => proxy.cutDuring(() => sleep(100 + random() * sessionTimeout))
     faults[`${name} delays`] = async () => {
       proxy.delay = 20 + random() * 300
       await sleep(1_000 + random() * 2_000)

@@ -38,6 +38,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #pairs = new Set<Pair>()
   readonly #held: { readonly socket: Socket; readonly bytes: Buffer }[] = []
   #down = false
+  #outages = 0
 
   private constructor(listener: Server, target: number) {
     this.#listener = listener
@@ -61,6 +62,17 @@ export class TcpProxy implements AsyncDisposable {
 
   restore(): void {
     this.#down = false
+  }
+
+  /** Cut while `work` goes on, and while that of any other such call does. */
+  async cutDuring(work: () => Promise<void>): Promise<void> {
+    this.#outages++
+    this.cut()
+    try {
+      await work()
+    } finally {
+      if (--this.#outages === 0) this.restore()
+    }
   }
 
   /** What was held arrives at the server; its answer goes nowhere. */

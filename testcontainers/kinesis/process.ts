@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -74,7 +74,7 @@ async function runOnce({
     return Object.assign(server, {
       endpoint,
       restart: async () => {
-        if (persist && server.pid !== undefined) await writtenTwice(join(directory, 'data.json'))
+        if (persist && server.pid !== undefined) await stopWhenWritten(server.pid, join(directory, 'data.json'))
         await restart()
       }
     })
@@ -100,6 +100,30 @@ const settings = {
   LOG_LEVEL: 'ERROR'
 }
 
+/**
+ * Halts the server at a time when what is on the disk is whole, and holds all that it has acknowledged. It writes over the
+ * file in place: killed in the middle of that it does not come up again.
+ */
+async function stopWhenWritten(pid: number, file: string): Promise<void> {
+  await writtenTwice(file)
+  const signal = AbortSignal.timeout(30_000)
+  for (;;) {
+    process.kill(pid, 'SIGSTOP')
+    if (await isWhole(file)) return
+    process.kill(pid, 'SIGCONT')
+    await sleep(5, undefined, { signal })
+  }
+}
+
+async function isWhole(file: string): Promise<boolean> {
+  try {
+    JSON.parse(await readFile(file, 'utf8'))
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The first write may have begun before the last record came. */
 async function writtenTwice(file: string): Promise<void> {
   const changed = async (): Promise<number> => (await stat(file).catch(() => undefined))?.mtimeMs ?? 0
@@ -107,9 +131,9 @@ async function writtenTwice(file: string): Promise<void> {
   for (let times = 0, last = await changed(); times < 2;) {
     await sleep(20, undefined, { signal })
     const now = await changed()
-    if (now !== last) times++
+    // A large file is written in pieces.
+    if (now === last || !(await isWhole(file))) continue
+    times++
     last = now
   }
-  // Its end is not to be seen: give it the rest of its time.
-  await sleep(PERSIST_INTERVAL / 2)
 }
