@@ -1,7 +1,9 @@
 import { commitModels } from './commit/index.ts'
+import { dedupeModels } from './dedupe/index.ts'
 import { leaseModels } from './leases/index.ts'
 import type { Model } from './model.ts'
 import { outboxModels } from './outbox/index.ts'
+import { shardModels } from './shards/index.ts'
 import { transactionModels } from './transactions.ts'
 import { watermarkModels } from './watermark/index.ts'
 
@@ -12,6 +14,8 @@ export const models: readonly Model[] = [
   ...commitModels,
   ...transactionModels,
   ...outboxModels,
+  ...dedupeModels,
+  ...shardModels,
   ...leaseModels,
   ...watermarkModels
 ]

@@ -1,6 +1,5 @@
 import { idle, step, type ProtocolEvent, type ProtocolState } from '../src/exactly-once/protocol.ts'
-import { explore } from './explore.ts'
-import type { Model } from './model.ts'
+import { modelsOf, type Model } from './model.ts'
 
 /**
  * Commits in transactions of a broker, as Kafka has them: a producer per task whose epoch fences the one before, records that
@@ -181,29 +180,13 @@ function violation(world: World): string | undefined {
   return undefined
 }
 
-function transactionModel(
-  name: string,
-  what: string,
-  expected: Model['expected'],
-  changes: Partial<Rules>,
-  deep = false
-): Model {
-  const rules: Rules = { inputs: 2, epochs: 3, raises: false, readFirst: false, retry: false, ...changes }
-  return {
-    name,
-    what,
-    expected,
-    deep,
-    explore: () =>
-      explore({
-        start,
-        successors: world => successors(rules, world),
-        violation,
-        isGoal: world => world.broker.heads.length === rules.inputs,
-        limit: 1_500_000
-      })
-  }
-}
+const transactionModel = modelsOf<Rules, World>({
+  rules: { inputs: 2, epochs: 3, raises: false, readFirst: false, retry: false },
+  start: () => start,
+  successors,
+  violation: (_, world) => violation(world),
+  isGoal: ({ inputs }, { broker }) => broker.heads.length === inputs
+})
 
 export const transactionModels: readonly Model[] = [
   transactionModel(

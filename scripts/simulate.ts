@@ -4,6 +4,9 @@
  * each suite on each personality. A failing seed is printed with the command that replays it; `--seed` runs one and tells its
  * story when it fails, with no more faults than it takes.
  *
+ * Of the suite `watermark` the closing lines say how many records the handlers were given, how many of them were told late because
+ * their producers had broken a promise, and how many falsely.
+ *
  * `--sweep`: a small run, once for each of its calls, with a machine that dies there. `--planted` (or `--plant NAME`): seeded
  * bugs, each of which must be found within `--seeds` (default 1,000). `--from S`: the first seed. `--threads N`.
  *
@@ -13,6 +16,7 @@ import { parseArgs } from 'node:util'
 import { runJobs, type Job, type Outcome } from '../simulation/batch.ts'
 import { personalities } from '../simulation/personalities/index.ts'
 import { plants } from '../simulation/planted/index.ts'
+import { addTimely, noTimely, type Timely } from '../simulation/shop/observations.ts'
 import { shrink } from '../simulation/shrink.ts'
 import { suites } from '../simulation/suites.ts'
 
@@ -69,24 +73,20 @@ async function runSeeds(): Promise<void> {
     for (const personality of chosenPersonalities)
       for (let at = 0; at < seeds.length; at += handful)
         jobs.push({ kind: 'seeds', suite, personality, seeds: seeds.slice(at, at + handful) })
-  const sums = new Map<string, { runs: number; events: number; time: number; failures: number }>()
+  const sums = new Map<string, Sum>()
   await runJobs(jobs, threads, outcome => {
-    const { job, runs, events, time, failures } = outcome
+    const { job } = outcome
     if (job.kind !== 'seeds') return
     const name = `${job.suite} on ${job.personality}`
-    const sum = sums.get(name) ?? { runs: 0, events: 0, time: 0, failures: 0 }
-    sums.set(name, {
-      runs: sum.runs + runs,
-      events: sum.events + events,
-      time: sum.time + time,
-      failures: sum.failures + failures.length
-    })
+    sums.set(name, plus(sums.get(name), outcome))
     printFailures(outcome, seed => `--suite ${job.suite} --personality ${job.personality} --seed ${seed}`)
   })
-  for (const [name, { runs, events, time, failures }] of sums)
+  for (const [name, { runs, events, time, failures, timely }] of sums) {
+    const late = `${timely.records} records, ${timely.late} late by their producers, ${timely.falseLate} falsely`
     console.log(
-      `${failures === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(32)} ${runs} runs, ${failures} failed, ${events} events, ${hours(time)} virtual hours`
+      `${failures === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(32)} ${runs} runs, ${failures} failed, ${late}, ${events} events, ${hours(time)} virtual hours`
     )
+  }
   close([...sums.values()])
 }
 
@@ -96,17 +96,11 @@ async function sweepAll(): Promise<void> {
   const jobs = chosenPersonalities.flatMap(personality =>
     Array.from({ length: parts }, (_, part): Job => ({ kind: 'sweep', personality, seed, part, parts }))
   )
-  const sums = new Map<string, { runs: number; events: number; time: number; failures: number }>()
+  const sums = new Map<string, Sum>()
   await runJobs(jobs, threads, outcome => {
-    const { job, runs, events, time, failures } = outcome
+    const { job } = outcome
     if (job.kind !== 'sweep') return
-    const sum = sums.get(job.personality) ?? { runs: 0, events: 0, time: 0, failures: 0 }
-    sums.set(job.personality, {
-      runs: sum.runs + runs,
-      events: sum.events + events,
-      time: sum.time + time,
-      failures: sum.failures + failures.length
-    })
+    sums.set(job.personality, plus(sums.get(job.personality), outcome))
     printFailures(outcome, () => `--sweep --personality ${job.personality} --from ${seed}`)
   })
   for (const [name, { runs, failures }] of sums)
@@ -116,9 +110,14 @@ async function sweepAll(): Promise<void> {
 
 async function findPlanted(): Promise<void> {
   const most = whole('seeds', values.seeds ?? '1000')
-  const wanted = values.plant === undefined ? plants : plants.filter(({ name }) => name === values.plant)
+  const wanted = plants.filter(
+    ({ name, suite = 'exactly-once' }) =>
+      (values.plant === undefined || name === values.plant) && chosenSuites.includes(suite)
+  )
   if (wanted.length === 0)
-    throw new Error(`no plant '${values.plant}'; known are ${plants.map(({ name }) => name).join(', ')}`)
+    throw new Error(
+      `no plant '${values.plant}' in ${chosenSuites.join(', ')}; known are ${plants.map(({ name }) => name).join(', ')}`
+    )
   const jobs = wanted.map(({ name }): Job => ({ kind: 'plant', plant: name, seeds: seedsFrom(most) }))
   let survivors = 0
   await runJobs(jobs, threads, ({ job, runs, failures }) => {
@@ -164,7 +163,25 @@ function printFailures({ failures }: Outcome, replay: (seed: number) => string):
   }
 }
 
-function close(sums: readonly { runs: number; events: number; time: number; failures: number }[]): void {
+interface Sum {
+  readonly runs: number
+  readonly events: number
+  readonly time: number
+  readonly failures: number
+  readonly timely: Timely
+}
+
+function plus(sum: Sum | undefined, { runs, events, time, failures, timely }: Outcome): Sum {
+  return {
+    runs: (sum?.runs ?? 0) + runs,
+    events: (sum?.events ?? 0) + events,
+    time: (sum?.time ?? 0) + time,
+    failures: (sum?.failures ?? 0) + failures.length,
+    timely: addTimely(sum?.timely ?? noTimely, timely)
+  }
+}
+
+function close(sums: readonly Sum[]): void {
   const total = (name: 'runs' | 'events' | 'time' | 'failures'): number => sums.reduce((all, sum) => all + sum[name], 0)
   failed ||= total('failures') > 0
   console.log(

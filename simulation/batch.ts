@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { Problem } from './oracle/problems.ts'
+import type { Timely } from './shop/observations.ts'
 
 /** What a thread runs: some seeds of a suite on a personality, or one planted bug until it is found, or a sweep. */
 export type Job =
@@ -27,6 +28,8 @@ export interface Outcome {
   readonly events: number
   /** Virtual ms. */
   readonly time: number
+  /** What the handlers of all runs were told. */
+  readonly timely: Timely
   readonly failures: readonly Failure[]
 }
 

@@ -2,6 +2,7 @@ import type { Random } from './core/random.ts'
 import type { Evidence } from './oracle/evidence.ts'
 import type { Problems } from './oracle/problems.ts'
 import type { Personality } from './personalities/personality.ts'
+import type { Observations } from './shop/observations.ts'
 import type { FaultKind } from './world/faults.ts'
 import type { Service } from './world/service.ts'
 import type { World } from './world/world.ts'
@@ -19,6 +20,8 @@ export interface Scenario {
   readonly steady?: Service | undefined
   /** A service of which one machine is always there. */
   readonly constant?: Service | undefined
+  /** What the handlers are told. */
+  readonly seen: Observations
   readonly weights: Partial<Record<FaultKind, number>>
   /** What an operator has done before anything starts. */
   prepare?(world: World): Promise<void>

@@ -9,6 +9,7 @@ import { Problems, type Problem } from './oracle/problems.ts'
 import type { Personality } from './personalities/personality.ts'
 import type { Plant } from './planted/plant.ts'
 import type { Suite } from './scenario.ts'
+import type { Timely } from './shop/observations.ts'
 import { inject, planFaults, type Fault } from './world/faults.ts'
 import { World } from './world/world.ts'
 
@@ -33,6 +34,8 @@ export interface Simulated {
   readonly events: number
   /** Virtual ms. */
   readonly time: number
+  /** What the handlers were told. */
+  readonly timely: Timely
 }
 
 /** Virtual time that a run may take once all faults are over, ms. */
@@ -108,7 +111,8 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
     story: world.story.lines,
     calls,
     events: scheduler.events,
-    time: scheduler.now
+    time: scheduler.now,
+    timely: { ...scenario.seen.timely }
   }
 }
 

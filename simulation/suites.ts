@@ -47,6 +47,7 @@ function oneService(
   return {
     services: [pipelineService('shop', machines, settings, machine => shop('shop', machine, parts))],
     duration: script.duration * random.between(0.3, 1.5) + 200,
+    seen: parts.seen,
     topics: shopTopics,
     weights: {},
     check: evidence => {
@@ -68,6 +69,7 @@ export const twoServices: Suite = (random, personality, session, problems): Scen
       pipelineService('back', 1 + random.below(2), settings, machine => shop('back', machine, parts))
     ],
     duration: script.duration * random.between(0.3, 1.5) + random.pick([200, 100_000]),
+    seen: parts.seen,
     topics: shopTopics,
     weights: { 'a service is down': 5, 'a topic takes nothing': 5 },
     async prepare(world) {
@@ -91,6 +93,7 @@ export const producers: Suite = (random, personality, session, problems): Scenar
   const parts: SensorParts = {
     partitions: 1 + random.below(4),
     lateness: random.pick([0, 50, 1_000]),
+    tardiness: random.pick([0, 0.02, 0.2]),
     random,
     seen: new Observations(problems),
     confirmed: new Set(),
@@ -111,6 +114,7 @@ export const producers: Suite = (random, personality, session, problems): Scenar
   return {
     services: [pipeline, sensors],
     duration: random.pick([2_000, 20_000, 60_000]),
+    seen: parts.seen,
     topics: ['readings', 'echoes', 'panes'],
     // The one place where silence decides is that of a plain producer: who is slower than that is late, by right.
     longest: 5_000,

@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads'
 import type { Failure, Job, Outcome } from './batch.ts'
 import { personalities } from './personalities/index.ts'
 import { plants } from './planted/index.ts'
+import { addTimely, noTimely } from './shop/observations.ts'
 import { simulate, type SimulationOptions } from './simulate.ts'
 import { suites } from './suites.ts'
 import { sweep } from './sweep.ts'
@@ -16,16 +17,18 @@ async function runSeeds(
   let runs = 0
   let events = 0
   let time = 0
+  let timely = noTimely
   for (const seed of seeds) {
     const simulated = await simulate(make(seed))
     runs++
     events += simulated.events
     time += simulated.time
+    timely = addTimely(timely, simulated.timely)
     if (simulated.problems.length === 0) continue
     failures.push({ seed, problems: simulated.problems.slice(0, 3) })
     if (first) break
   }
-  return { job, runs, events, time, failures }
+  return { job, runs, events, time, timely, failures }
 }
 
 /** Also used where there are no threads. */
@@ -50,6 +53,7 @@ export async function runJob(job: Job): Promise<Outcome> {
     runs,
     events,
     time,
+    timely: noTimely,
     failures: failures.map(({ crash, call, problems }) => ({
       seed: job.seed,
       at: `${crash.when} call ${crash.call} (${call})`,

@@ -1,7 +1,17 @@
 import { withRetry, parkedTopic } from './broker/index.ts'
 import { StreamError } from './core/errors.ts'
 import type { AnyTopic } from './core/topic.ts'
-import { ensureGroup, ensureTopic, groupName, resolveTopic, type Pipeline, type RunHost } from './pipeline/index.ts'
+import {
+  ensureGroup,
+  ensureTopic,
+  groupName,
+  redrive,
+  resolveTopic,
+  type Pipeline,
+  type RedriveOptions,
+  type RedriveProgress,
+  type RunHost
+} from './pipeline/index.ts'
 import type { AdminDriver, AnyAdapter, PartitionBacklog, TopicDescription } from './spec/index.ts'
 
 export interface CreateTopicOptions {
@@ -110,6 +120,19 @@ export class Admin {
   /** Name of the topic where records of this one are parked. */
   parkedTopic(topic: AnyTopic): string {
     return parkedTopic(topic.name)
+  }
+
+  /**
+   * Sends parked records back to the topic where they were, for the stage or group that had given them up: all, or those that a
+   * filter takes. Each is sent once, wherever a call breaks off and however often it is repeated; what fails again is parked
+   * anew and can be sent again by the next call. The pipeline need not run meanwhile. Errors: `unknown-topic`, `fenced`
+   * (another call for this topic has begun).
+   *
+   * @example
+   * await client.admin.redrive(orders, { filter: ({ code, at }) => code === 'handler' && at! > yesterday })
+   */
+  redrive(topic: AnyTopic, options?: RedriveOptions): Promise<RedriveProgress> {
+    return redrive(this.#host, topic, options)
   }
 
   #with<Result>(topic: string, call: (admin: AdminDriver, adapter: AnyAdapter) => Promise<Result>): Promise<Result> {

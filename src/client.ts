@@ -6,6 +6,7 @@ import type { SchemaRegistry } from './core/registry.ts'
 import type { Topic } from './core/topic.ts'
 import type { Tracing } from './core/tracing.ts'
 import { Admin } from './admin.ts'
+import { ProcessHealth, type HealthReport } from './health/index.ts'
 import {
   defaultSettings,
   ensureParked,
@@ -40,11 +41,13 @@ export class Client {
   readonly admin: Admin
   readonly #parts: ClientParts
   readonly #closing: (() => Promise<void>)[] = []
+  readonly #health: ProcessHealth
   #store: Promise<ClientStore> | undefined
   #closed = false
 
   constructor(parts: ClientParts) {
     this.#parts = parts
+    this.#health = new ProcessHealth(parts.environment)
     this.admin = new Admin(this.#host())
   }
 
@@ -56,18 +59,32 @@ export class Client {
     this.#assertOpen()
     const settings = runSettings(options, this.#parts.variables)
     const stop = new AbortController()
-    const onSignal = (): void => {
+    const onSignal = (name: NodeJS.Signals): void => {
       // A second one stops at once, as if there were no handler.
-      if (stop.signal.aborted) process.exit(130)
+      if (stop.signal.aborted) process.exit(name === 'SIGINT' ? 130 : 143)
       stop.abort()
     }
     if (settings.handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, onSignal)
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
+    const health = this.#health.run(pipeline.name, settings)
     try {
-      await runPipeline(this.#host(), pipeline, settings, signal)
+      await runPipeline(this.#host(), pipeline, settings, signal, health)
+      health.enter('ended')
+    } catch (error) {
+      health.enter('failed', error)
+      throw error
     } finally {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.off(name, onSignal)
     }
+  }
+
+  /**
+   * How this process is doing, from memory and at once: is it `live`, is it `ready`, and if not, what is wrong, in which stage and
+   * partition, at which record and since when. Never wrong only because there is nothing to do. `healthListener(client)` gives
+   * it to probes over HTTP.
+   */
+  health(): HealthReport {
+    return this.#health.report()
   }
 
   /** A producer for one topic. See `Producer`. */
@@ -102,7 +119,12 @@ export class Client {
       (bound, group) => openGroupReader(bound.adapter, environment, () => host.openStore(), group, bound.partitions),
       (bound, group) => groupPositions(bound, group, () => host.openStore()),
       environment,
-      options
+      options,
+      () => {
+        const limits = { stalledAfter: options.stalledAfter ?? defaultSettings.stalledAfter }
+        const { unreachableAfter } = defaultSettings
+        return this.#health.consumer(options.group, topic.name, { ...limits, unreachableAfter })
+      }
     )
   }
 
@@ -119,6 +141,7 @@ export class Client {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#health.close()
     for (const close of this.#closing) await close()
     const store = await this.#store?.catch(() => undefined)
     if (store && store !== this.#parts.store) await store.close()

@@ -2,10 +2,11 @@ import { Client, type ClientParts } from './client.ts'
 import { systemEnvironment, type Environment } from './core/environment.ts'
 import { asStreamError, StreamError } from './core/errors.ts'
 import { upperSnake, type Variables } from './core/options.ts'
+import { nearest, Problems } from './core/problems.ts'
 import type { SchemaRegistry } from './core/registry.ts'
 import type { Tracing } from './core/tracing.ts'
 import { openAdapter, type BrokerConfig } from './open-adapter.ts'
-import { vitalsTopic, type ClientStore } from './pipeline/index.ts'
+import { assertStore, runSettings, vitalsTopic, type ClientStore } from './pipeline/index.ts'
 import type { AnyAdapter } from './spec/index.ts'
 
 export type { AdapterConfig, BrokerConfig } from './open-adapter.ts'
@@ -39,60 +40,68 @@ export interface ConnectOptions {
 }
 
 /**
- * Opens a client on the named brokers. Errors: `bad-config` (what is wrong, and where), `peer-missing` (what to install),
+ * Opens a client on the named brokers. Everything is checked before anything is opened. Errors: `bad-config` (all that is wrong,
+ * and where), `peer-missing` (what to install),
  * `connection`.
  *
  * @example
  * await using client = await connect({ brokers: { default: process.env.BROKER ?? 'file:./data' } })
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  const known = ['brokers', 'topics', 'store', 'registry', 'tracing', 'environment', 'variables']
-  for (const name of Object.keys(options))
-    if (!known.includes(name))
-      throw new StreamError('bad-config', `connect: unknown option '${name}'; known are ${known.join(', ')}`)
-  const { environment = systemEnvironment, variables = process.env, registry, tracing } = options
-  const brokers = new Map<string, AnyAdapter>()
+  const parts = await readConfiguration(options)
+  const opened: AnyAdapter[] = []
   try {
-    for (const [name, config] of Object.entries(options.brokers ?? {})) {
-      const adapter = await openAdapter(name, config, variables)
-      brokers.set(name, adapter)
-      await adapter.open(environment)
+    for (const adapter of parts.brokers.values()) {
+      opened.push(adapter)
+      await adapter.open(parts.environment)
     }
   } catch (error) {
-    await Promise.all([...brokers.values()].map(adapter => adapter.close().catch(() => {})))
+    await Promise.all(opened.map(adapter => adapter.close().catch(() => {})))
     throw asStreamError(error, 'connection', 'connect')
-  }
-  if (!brokers.has('default') && brokers.size === 0)
-    throw new StreamError('bad-config', "connect: name at least one broker: { brokers: { default: 'file:./data' } }")
-  const named = topicBrokers(options.topics ?? {}, brokers, variables)
-  const store = variables['TIDEMARK_STORE'] ?? options.store
-  const topics = (topic: string): string => named(topic, 'default')!
-  const parts: ClientParts = {
-    environment,
-    brokers,
-    topics,
-    vitals: named(vitalsTopic),
-    store,
-    registry,
-    variables,
-    tracing
   }
   return new Client(parts)
 }
 
+/** Everything checked, and nothing open yet. Errors: `bad-config`, `peer-missing`. */
+export async function readConfiguration(options: ConnectOptions): Promise<ClientParts> {
+  const known = ['brokers', 'topics', 'store', 'registry', 'tracing', 'environment', 'variables']
+  const problems = new Problems('connect')
+  for (const name of Object.keys(options))
+    if (!known.includes(name))
+      problems.add(`connect: unknown option '${name}'; known are ${known.join(', ')}${nearest(name, known)}`)
+  const { environment = systemEnvironment, variables = process.env, registry, tracing } = options
+  const brokers = new Map<string, AnyAdapter>()
+  const names = Object.keys(options.brokers ?? {})
+  if (names.length === 0) problems.add("connect: name at least one broker: { brokers: { default: 'file:./data' } }")
+  for (const [name, config] of Object.entries(options.brokers ?? {}))
+    await openAdapter(name, config, variables).then(
+      adapter => brokers.set(name, adapter),
+      error => problems.take(error)
+    )
+  const named = topicBrokers(options.topics ?? {}, names, variables, problems)
+  const store = variables['TIDEMARK_STORE'] ?? options.store
+  problems.collect(() => assertStore(store))
+  problems.collect(() => runSettings({}, variables))
+  problems.assertNone()
+  const topics = (topic: string): string => named(topic, 'default')!
+  return { environment, brokers, topics, vitals: named(vitalsTopic), store, registry, variables, tracing }
+}
+
 function topicBrokers(
   given: NonNullable<ConnectOptions['topics']>,
-  brokers: ReadonlyMap<string, AnyAdapter>,
-  variables: Variables
+  brokers: readonly string[],
+  variables: Variables,
+  problems: Problems
 ): (topic: string, otherwise?: string) => string | undefined {
   const check = (topic: string, broker: string): string => {
-    if (brokers.has(broker)) return broker
+    if (brokers.includes(broker)) return broker
     throw new StreamError(
       'bad-config',
-      `topic '${topic}' is to be on broker '${broker}', which is not one of ${[...brokers.keys()].join(', ')}`
+      `topic '${topic}' is to be on broker '${broker}', which is not one of ${brokers.join(', ')}${nearest(broker, brokers)}`
     )
   }
-  for (const [topic, { broker }] of Object.entries(given)) check(topic, broker)
+  for (const [topic, where] of Object.entries(given))
+    problems.collect(() => check(topic, variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? where?.broker))
   return (topic, otherwise) => {
     const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? otherwise
     return broker === undefined ? undefined : check(topic, broker)

@@ -7,16 +7,30 @@ export type { Capabilities } from './core/capabilities.ts'
 export { bytes, json, number, optional, text, type Codec, type CodecContext, type ValueOf } from './core/codec.ts'
 export type { Duration } from './core/duration.ts'
 export type { Diagnostics } from './core/diagnostics.ts'
+export {
+  healthFetch,
+  healthListener,
+  type HasHealth,
+  type HealthProblem,
+  type HealthReport,
+  type RunPhase,
+  type RunState
+} from './health/index.ts'
 export { systemEnvironment, type Environment, type Timer } from './core/environment.ts'
 export { StreamError, type ErrorCode } from './core/errors.ts'
+export { FatalError, PoisonError, RetryableError, type FailureKind, type RetryableOptions } from './core/failure.ts'
 export { partitionOf } from './core/partitioner.ts'
 export { headerText, type Entry, type Headers, type Position, type StreamRecord } from './core/record.ts'
 export type { RegisteredSchema, SchemaFraming, SchemaId, SchemaReference, SchemaRegistry } from './core/registry.ts'
-export { topic, type AnyTopic, type Topic, type TopicOptions } from './core/topic.ts'
+export { examine, type DoctorConfig, type Finding, type Severity } from './doctor/index.ts'
+export { topic, type AnyTopic, type Estimate, type GapPolicy, type Topic, type TopicOptions } from './core/topic.ts'
 export type { TracedSpan, TracedWork, Tracing } from './core/tracing.ts'
 export { pipeline, processor, sink, source, when, withheldHeaders } from './pipeline/index.ts'
 export type {
+  CircuitOptions,
   EntryOf,
+  ErrorMatch,
+  FailedWrite,
   FailurePolicy,
   FiredTimer,
   Guarantee,
@@ -24,11 +38,14 @@ export type {
   Interval,
   Limits,
   Outputs,
+  ParkedRecord,
   Pipeline,
   PlainWriter,
   ProcessContext,
   ProcessorOptions,
   RecordOf,
+  RedriveOptions,
+  RedriveProgress,
   RunOptions,
   SinkContext,
   SinkOptions,
@@ -39,10 +56,11 @@ export type {
   Stage,
   Timeliness,
   Timers,
-  TransactionalWriter
+  TransactionalWriter,
+  WriteOutcome
 } from './pipeline/index.ts'
 export type { Adapter, AnyAdapter, StartAt } from './spec/index.ts'
-export { keyed, type KeyedDefinition, type KeyedState } from './state/index.ts'
+export { keyed, type KeyedDefinition, type KeyedOptions, type KeyedState } from './state/index.ts'
 export { aggregate, hopping, intervalJoin, session, tableJoin, tumbling } from './windows/index.ts'
 export type {
   AggregateOptions,

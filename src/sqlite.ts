@@ -60,7 +60,7 @@ export function sqlite<Item extends StreamRecord = StreamRecord<string, any, any
     async open() {
       const store = await SqliteStore.open(file)
       try {
-        prepareTable(store, table, create, key)
+        await prepareTable(store, table, create, key)
         return new SqliteWriter(store, options)
       } catch (error) {
         await store.close()
@@ -148,16 +148,16 @@ function bound(statement: StatementSync, columns: readonly string[]): Insert {
 }
 
 /** Two workers may open one file at once: whoever holds the write lock creates the table, the other finds it. */
-function prepareTable(
+async function prepareTable(
   store: SqliteStore,
   table: string,
   create: string | undefined,
   key: readonly string[] | undefined
-): void {
+): Promise<void> {
   const { database } = store
   const exists = (): boolean =>
     database.prepare('SELECT 1 FROM pragma_table_list WHERE name = ?').get(table) !== undefined
-  if (create !== undefined && !exists()) store.transaction(() => exists() || database.exec(create))
+  if (create !== undefined && !exists()) await store.transaction(() => exists() || database.exec(create))
   if (!exists()) {
     const way = create === undefined ? 'create it, or give the SQL as `create`' : '`create` creates another one'
     throw new StreamError('bad-config', `there is no table '${table}' in ${store.location}: ${way}`)

@@ -100,32 +100,49 @@ describe('connect', () => {
     expect(closed).toBe(true)
   })
 
-  it('takes the options of run from the environment', async () => {
-    const broker = new MemoryBroker()
-    broker.createTopic({ topic: 'words', partitions: 1 })
-    const client = await connect({
-      brokers: { default: memory({ broker }) },
-      variables: { TIDEMARK_RUN__COMMIT_INTERVAL: 'soon' }
-    })
-    const app = pipeline('p', [processor({ name: 'echo', from: words, process: () => {} })])
-    expect(await failure(() => client.run(app))).toMatchObject({
+  it('checks the options of run that are in the environment', async () => {
+    const options = { brokers: { default: memory() }, variables: { TIDEMARK_RUN__COMMIT_INTERVAL: 'soon' } }
+    expect(await failure(() => connect(options))).toMatchObject({
       code: 'bad-config',
-      message: expect.stringContaining('TIDEMARK_RUN__COMMIT_INTERVAL must be a number, got "soon"')
+      message: 'TIDEMARK_RUN__COMMIT_INTERVAL must be a number, got "soon"'
     })
-    await client.close()
+  })
+
+  it('says all that is wrong at once, each with its path and the way out, and opens nothing', async () => {
+    let opened = 0
+    const good = { ...memory(), open: async () => void opened++ }
+    const problem = await error({
+      brokers: {
+        default: good,
+        cloud: { adapter: 'kafka', brokers: 'a:9092', clientid: 'x', sasl: { mechanism: 'plain', pasword: 'hunter2' } },
+        rabbit: 'amqp://user:hunter2@host'
+      },
+      topics: { trades: { broker: 'clout' } },
+      store: 'postgre://user:hunter2@host/db',
+      regstry: {},
+      variables: { TIDEMARK_RUN__COMMIT_RECORDS: '0', TIDEMARK_BROKERS__CLOUD__SSL__CA: '' }
+    })
+    expect(problem.code).toBe('bad-config')
+    expect(problem.problems).toEqual([
+      "connect: unknown option 'regstry'; known are brokers, topics, store, registry, tracing, environment, variables; did you mean 'registry'?",
+      expect.stringMatching(/^broker 'cloud': unknown option 'clientid'; known are .*; did you mean 'clientId'\?$/),
+      expect.stringMatching(/^broker 'cloud': option 'brokers' must be a list of strings, got "a:9092"$/),
+      expect.stringMatching(/^broker 'cloud'.sasl: unknown option 'pasword'; known are .*; did you mean 'password'\?$/),
+      expect.stringMatching(/^broker 'rabbit': 'amqp' is no adapter; known are /),
+      "topic 'trades' is to be on broker 'clout', which is not one of default, cloud, rabbit; did you mean 'cloud'?",
+      expect.stringMatching(/^store 'postgre:\/\/…' is none: use /),
+      "run: option 'commitRecords' must be above 0, got 0"
+    ])
+    expect(problem.message).toMatch(/^connect: 8 things are wrong:\n- connect: unknown/)
+    expect(problem.message).not.toContain('hunter2')
+    expect(opened).toBe(0)
   })
 
   it('refuses a store that is none, and commits where it is told', async () => {
     const world = new World()
     world.broker.createTopic({ topic: 'words', partitions: 1 })
     const app = pipeline('p', [processor({ name: 'echo', from: words, process: () => {} })])
-    const client = await connect({
-      brokers: { default: memory({ broker: world.broker }) },
-      store: 'postgres',
-      variables: {},
-      environment: world.environment
-    })
-    expect(await failure(() => world.environment.run(client.run(app, { handleSignals: false })))).toMatchObject({
+    expect(await error({ brokers: { default: memory() }, store: 'postgres' })).toMatchObject({
       code: 'bad-config',
       message: expect.stringContaining("store 'postgres' is none")
     })

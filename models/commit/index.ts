@@ -1,32 +1,9 @@
 import { step } from '../../src/exactly-once/protocol.ts'
-import { explore } from '../explore.ts'
-import type { Model } from '../model.ts'
+import { modelsOf, type Model } from '../model.ts'
 import { successors } from './steps.ts'
 import { complete, rules, start, violation, type Rules } from './world.ts'
 
-function commitModel(
-  name: string,
-  what: string,
-  expected: Model['expected'],
-  changes: Partial<Rules>,
-  deep = false
-): Model {
-  const world = { ...rules, ...changes }
-  return {
-    name,
-    what,
-    expected,
-    deep,
-    explore: () =>
-      explore({
-        start,
-        successors: state => successors(world, state),
-        violation: state => violation(world, state),
-        isGoal: state => complete(world, state),
-        limit: 1_500_000
-      })
-  }
-}
+const commitModel = modelsOf({ rules, start: () => start, successors, violation, isGoal: complete })
 
 /** A step of the reducer that is done in another way where `wrong` says so. */
 const stepping =

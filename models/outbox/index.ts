@@ -1,5 +1,4 @@
-import { explore } from '../explore.ts'
-import type { Model } from '../model.ts'
+import { modelsOf, type Model } from '../model.ts'
 import { outputsOf, rules, start, successors, type Rules, type World } from './world.ts'
 
 /** What the owner of the moment holds for committed. */
@@ -32,29 +31,13 @@ function violation({ sendFirst }: Rules, world: World): string | undefined {
   return gone && `LOST partition ${gone.partition} never gets ${gone.token}`
 }
 
-function outboxModel(
-  name: string,
-  what: string,
-  expected: Model['expected'],
-  changes: Partial<Rules>,
-  deep = false
-): Model {
-  const all = { ...rules, ...changes }
-  return {
-    name,
-    what,
-    expected,
-    deep,
-    explore: () =>
-      explore({
-        start,
-        successors: world => successors(all, world),
-        violation: world => violation(all, world),
-        isGoal: world => world.readers[0]!.got.length === all.inputs && world.readers[1]!.got.length === 1,
-        limit: 1_500_000
-      })
-  }
-}
+const outboxModel = modelsOf({
+  rules,
+  start: () => start,
+  successors,
+  violation,
+  isGoal: ({ inputs }, { readers }) => readers[0]!.got.length === inputs && readers[1]!.got.length === 1
+})
 
 /** The numbers are those of the protocol's table of variants that look right. */
 export const outboxModels: readonly Model[] = [

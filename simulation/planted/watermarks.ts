@@ -18,6 +18,7 @@ function replace<Class extends object, Name extends keyof Class>(
 export const watermarkPlants: readonly Plant[] = [
   {
     name: 'W1',
+    suite: 'watermark',
     what: 'the largest promise seen counts, whatever is missing before it',
     personality: 'queue-unordered',
     patch: () =>
@@ -34,6 +35,7 @@ export const watermarkPlants: readonly Plant[] = [
   },
   {
     name: 'W2',
+    suite: 'watermark',
     what: 'a producer is not known before its first record',
     personality: 'log-ordered',
     patch: () => {
@@ -56,6 +58,7 @@ export const watermarkPlants: readonly Plant[] = [
   },
   {
     name: 'W3',
+    suite: 'watermark',
     what: 'a producer does not wait until its announcement is there',
     personality: 'log-ordered',
     patch: world =>
@@ -67,5 +70,28 @@ export const watermarkPlants: readonly Plant[] = [
             world.scheduler.after(3_000, () => void original.call(this, reports).catch(() => {}))
           }
       )
+  },
+  {
+    name: 'W6',
+    suite: 'watermark',
+    what: 'the least of all producers, without keeping what was reached',
+    personality: 'log-ordered',
+    patch: () => {
+      const unclamped = <Given extends unknown[]>(original: (this: PartitionTracker, ...given: Given) => boolean) =>
+        function (this: PartitionTracker, ...given: Given): boolean {
+          const reached = this.watermark
+          this.watermark = -Infinity
+          original.apply(this, given)
+          if (this.watermark === -Infinity) this.watermark = reached
+          return this.watermark > reached
+        }
+      const undo = [
+        replace(PartitionTracker.prototype, 'learn', unclamped),
+        replace(PartitionTracker.prototype, 'processed', unclamped)
+      ]
+      return () => {
+        for (const each of undo) each()
+      }
+    }
   }
 ]

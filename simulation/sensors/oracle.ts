@@ -1,3 +1,4 @@
+import type { TallySnapshot } from '../../src/watermark/index.ts'
 import { worldStart } from '../core/machine.ts'
 import type { Evidence } from '../oracle/evidence.ts'
 import type { Read } from '../oracle/topic-log.ts'
@@ -48,8 +49,60 @@ export function checkSensors(evidence: Evidence, { confirmed }: SensorParts, los
   for (const id of there) if (!echoed.has(id)) problems.add('lost-write', `${id} is there, and was not processed`)
   for (const id of echoed.keys())
     if (!there.has(id)) problems.add('aborted-read', `${id} was processed, and is not there`)
-  checkPanes(evidence, readings)
+  checkPanes(
+    evidence,
+    readings.filter(({ stamp }) => !stamp!.late)
+  )
+  checkFates(evidence, 'readings', 'gauge')
+  checkFates(evidence, 'echoes', 'board')
 }
+
+/**
+ * Conservation (P6): of what is there, each record has one fate, and the tasks have counted it so, in all and by spans of event
+ * time. Late is what its own producer calls late, and nothing else: all other promises were kept. What has expired is told by the echo.
+ */
+function checkFates(evidence: Evidence, topic: string, stage: string): void {
+  const { problems } = evidence
+  const readable = evidence.readable(topic)
+  const expired = new Set(
+    stage === 'gauge'
+      ? evidence.committed('echoes').flatMap(read => (parse<Reading>(read).expired ? idOf(read) : []))
+      : []
+  )
+  const want = new Map<string, number>()
+  const add = (counts: Map<string, number>, name: string, count: number): void =>
+    void (count > 0 && counts.set(name, (counts.get(name) ?? 0) + count))
+  for (const read of readable) {
+    const { late, eventTime } = read.stamp!
+    const isExpired = expired.has(idOf(read))
+    if (isExpired && !late) problems.add('false-late', `${idOf(read)} has expired, and was not late`)
+    add(want, `${spanOf(eventTime)} ${isExpired ? 'expired' : late ? 'late' : 'processed'}`, 1)
+    add(want, 'processed', 1)
+    if (late) add(want, 'late', 1)
+    if (isExpired) add(want, 'expired', 1)
+  }
+  const have = new Map<string, number>()
+  for (const { head } of evidence.last(stage)) {
+    for (const name of ['processed', 'late', 'expired', 'parked']) add(have, name, head.counts[name] ?? 0)
+    const { every, spans } = head.tallies!.read[topic] as TallySnapshot
+    if (every !== span) problems.add('wrong-count', `${stage} counts by spans of ${every} ms`)
+    for (const [start, counts] of Object.entries(spans))
+      fates.forEach((fate, column) => add(have, `${start} ${fate}`, counts[column] ?? 0))
+  }
+  for (const name of new Set([...want.keys(), ...have.keys()]))
+    if (want.get(name) !== have.get(name))
+      problems.add(
+        'wrong-count',
+        `${stage} counts ${have.get(name) ?? 0} ${name} of ${topic}, not ${want.get(name) ?? 0}`
+      )
+}
+
+/** The default interval of a topic, ms. */
+const span = 60_000
+/** The columns of a tally, as the vitals have them. */
+const fates = ['processed', 'late', 'expired', 'parked']
+const spanOf = (at: number): number => Math.floor(at / span) * span
+const idOf = (read: Read): string => parse<Reading>(read).id
 
 /** A window that has closed has all of its readings; one that has not has shown nothing. */
 function checkPanes(evidence: Evidence, readings: readonly Read[]): void {

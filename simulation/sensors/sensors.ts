@@ -19,6 +19,10 @@ import type { Observations } from '../shop/observations.ts'
 export interface Reading {
   readonly id: string
   readonly at: number
+  /** Older than the topic allows: it may be late, by right. */
+  readonly tardy?: true
+  /** Of an echo: it came too late for its pane. */
+  readonly expired?: true
 }
 
 export interface Pane {
@@ -30,6 +34,8 @@ export interface SensorParts {
   readonly partitions: number
   /** Bound of the disorder, ms. */
   readonly lateness: number
+  /** Which share of the readings is older than that. */
+  readonly tardiness: number
   readonly random: Random
   readonly seen: Observations
   /** What a broker has confirmed to a sensor. */
@@ -66,7 +72,7 @@ export function sensorTopics({ partitions, lateness }: Pick<SensorParts, 'partit
 /** A process with a plain producer, which may come late, fall silent, and vanish. What it measures happens now. */
 export async function runSensor(machine: Machine, host: RunHost, stop: AbortSignal, parts: SensorParts): Promise<void> {
   const { environment } = machine
-  const { lateness, confirmed, time, isCalm } = parts
+  const { lateness, tardiness, confirmed, time, isCalm } = parts
   const dice = parts.random.fork(`sensor ${machine.name}`)
   const client = await connect({
     brokers: { default: host.adapterOf('readings') },
@@ -79,9 +85,12 @@ export async function runSensor(machine: Machine, host: RunHost, stop: AbortSign
   for (let number = 0; !stop.aborted; number++) {
     const idle = !isCalm() && dice.chance(0.05)
     await sleep(environment, idle ? dice.between(0, 20_000) : dice.skewed(5, most), stop).catch(() => {})
-    const at = worldStart + Math.floor(time()) - Math.floor(dice.next() * lateness)
+    const tardy = dice.chance(tardiness)
+    const old = tardy ? lateness + 1 + dice.below(2 * windowSize) : Math.floor(dice.next() * lateness)
+    const at = worldStart + Math.floor(time()) - old
     const id = `${machine.name}.${number}`
-    const sent = producer.send({ key: `key-${dice.below(5)}`, value: { id, at } })
+    const value: Reading = { id, at, ...(tardy && { tardy }) }
+    const sent = producer.send({ key: `key-${dice.below(5)}`, value })
     void sent.then(
       () => confirmed.add(id),
       () => {} // it may be there all the same
@@ -99,10 +108,16 @@ export function gauge(machine: Machine, parts: SensorParts): Pipeline {
     from: readings,
     to: [echoes, panes],
     state: { open: keyed(json<Record<string, readonly string[]>>(), {}) },
-    process(record, { state, timers, watermark, task }) {
-      seen.record(task, record, watermark)
-      const { key, value, eventTime } = record
+    process(record, { state, timers, watermark, task, expire }) {
+      const { key, value, eventTime, late } = record
+      seen.record(task, record, watermark, value.tardy)
       const window = windowOf(eventTime)
+      if (late) {
+        // Its pane may have been shown. It is counted, whatever comes of it.
+        const expired = window <= watermark
+        if (expired) expire()
+        return { topic: 'echoes', key, value: { ...value, ...(expired && { expired }) } }
+      }
       const open = state.open.get()
       state.open.set({ ...open, [window]: [...(open[window] ?? []), value.id] })
       timers.at(window)
@@ -118,7 +133,7 @@ export function gauge(machine: Machine, parts: SensorParts): Pipeline {
   const board = processor({
     name: 'board',
     from: echoes,
-    process: (record, { watermark, task }) => seen.record(task, record, watermark)
+    process: (record, { watermark, task }) => seen.record(task, record, watermark, record.value.tardy)
   })
   const wall = sink({
     name: 'wall',

@@ -12,7 +12,8 @@ import type {
   TopicPartition
 } from '../spec/index.ts'
 import { assertTime, decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
-import { park } from './parked.ts'
+import { LoopPulse, type ConsumerHealth } from './loop-pulse.ts'
+import { isForAnother, park } from './parked.ts'
 import { classified, delayOf, hasCode } from './retry.ts'
 import { Sender } from './sender.ts'
 
@@ -25,6 +26,11 @@ export interface ConsumerOptions {
   readonly signal?: AbortSignal
   /** A crashed consumer's partitions are free after this long, ms. Default 10,000. */
   readonly sessionTimeout?: number
+  /**
+   * A loop that has not asked for the next record for so long hangs: `client.health()` says so. Longer than the longest
+   * turn, ms. Default 60,000.
+   */
+  readonly stalledAfter?: number
   /** Most bytes that are held for the loop. Default 16 MiB. */
   readonly maxBufferedBytes?: number
 }
@@ -50,11 +56,13 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   readonly #committed: ReadCommitted
   readonly #environment: Environment
   readonly #options: ConsumerOptions
+  readonly #health: ConsumerHealth
   /** Partition -> position that may be committed. */
   readonly #done = new Map<number, Position>()
   #reader: LogReader | undefined
   #parked: Sender | undefined
   #committedAt = 0
+  #loop: LoopPulse | undefined
 
   /** @param openReader joins a group; the client knows how, also where the broker has none, and what it has committed */
   constructor(
@@ -62,8 +70,10 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     openReader: OpenReader,
     committed: ReadCommitted,
     environment: Environment,
-    options: ConsumerOptions
+    options: ConsumerOptions,
+    health: ConsumerHealth
   ) {
+    this.#health = health
     this.#open = open
     this.#openReader = openReader
     this.#committed = committed
@@ -74,6 +84,7 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
   async *[Symbol.asyncIterator](): AsyncGenerator<StreamRecord<Name, Key, Value>, void, undefined> {
     for await (const records of this.batches()) {
       for (const record of records) {
+        this.#loop?.at(record.position)
         yield record
         this.#done.set(record.partition, record.position)
       }
@@ -85,19 +96,26 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     const bound = await this.#open()
     const { signal } = this.#options
     let attempt = 0
+    const { pulse, end } = this.#health()
+    this.#loop = new LoopPulse(pulse)
     try {
       while (!signal?.aborted) {
         try {
           this.#reader ??= await this.#connect(bound)
           const events = await this.#reader.receive({ wait: 500, ...(signal && { signal }) })
           attempt = 0
+          pulse.found()
           for (const event of events) {
             if (event.kind !== 'records') {
               await this.#reassign(bound, this.#reader, event)
               continue
             }
             const records = await this.#decode(bound, event)
-            if (records.length > 0) yield records
+            if (records.length > 0) {
+              this.#loop.begin(event, records[0]!.position)
+              yield records
+              this.#loop.end()
+            }
             this.#done.set(event.partition, event.records.at(-1)!.position)
           }
           if (this.#environment.monotonic() - this.#committedAt >= commitInterval) await this.#commit(bound)
@@ -106,11 +124,13 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
           if (hasCode(error, 'aborted')) break
           if (!error.retryable) throw error
           diagnose('receive-retried', { topics: [bound.topic.name], attempt: ++attempt, error })
+          pulse.lost(error)
           await this.#disconnect()
           await sleep(this.#environment, delayOf(backoff, attempt, this.#environment), signal).catch(() => {})
         }
       }
     } finally {
+      end()
       await this.#commit(bound).catch(() => {}) // what is not committed comes again: at least once
       await this.#disconnect()
       await this.#parked?.close()
@@ -151,6 +171,7 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     await prepareBatch(bound, event.records)
     const decoded: StreamRecord<Name, Key, Value>[] = []
     for (const record of event.records) {
+      if (isForAnother(record, this.#options.group)) continue
       try {
         decoded.push(decodeRecord(bound, event, record) as StreamRecord<Name, Key, Value>)
       } catch (error) {
@@ -166,7 +187,7 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     const { topic, partition } = event
     diagnose('record-parked', { task: by, topic, partition, position: record.position, attempts: 1, error })
     this.#parked ??= new Sender(bound.adapter, this.#environment)
-    await this.#parked.send([park(event, record, by, error, 1)])
+    await this.#parked.send([park(event, record, by, error, { attempts: 1, at: this.#environment.now() })])
   }
 
   async #commit(bound: BoundTopic): Promise<void> {
@@ -184,8 +205,8 @@ const backoff = { first: 100, most: 5_000 }
 
 /** The record as a handler sees it. Throws `bad-record` or `corrupt`. */
 export function decodeRecord(bound: BoundTopic, place: TopicPartition, raw: RawRecord): StreamRecord {
-  const key = decodePart(bound, 'key', raw.key)
-  const value = decodePart(bound, 'value', raw.value)
+  const key = decodePart(bound, 'key', raw.key, raw.headers)
+  const value = decodePart(bound, 'value', raw.value, raw.headers)
   const stamp = raw.stamp && decodeStamp(raw.stamp)
   return {
     topic: place.topic,

@@ -1,4 +1,6 @@
 import { StreamError } from '../index.ts'
+import { doctor, doctorUsage } from './doctor.ts'
+import { redriveCommand, redriveUsage } from './redrive.ts'
 import { schemaCheck, schemaCheckUsage } from './schema-check.ts'
 import { schemaGenerate, schemaGenerateUsage } from './schema-generate.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
@@ -6,12 +8,14 @@ import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
 const commands: Readonly<
   Record<string, { readonly usage: string; run(words: readonly string[], terminal: Terminal): Promise<ExitCode> }>
 > = {
+  redrive: { usage: redriveUsage, run: redriveCommand },
+  doctor: { usage: doctorUsage, run: doctor },
   'schema check': { usage: schemaCheckUsage, run: schemaCheck },
   'schema generate': { usage: schemaGenerateUsage, run: schemaGenerate }
 }
 
 export async function run(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const name = words.slice(0, 2).join(' ')
+  const name = Object.hasOwn(commands, words[0] ?? '') ? words[0]! : words.slice(0, 2).join(' ')
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) {
     const help = words.length === 0 || words[0] === '--help' || words[0] === 'help'
@@ -24,7 +28,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     return 0
   }
   try {
-    return await command.run(words.slice(2), terminal)
+    return await command.run(words.slice(name.split(' ').length), terminal)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     if (error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) {

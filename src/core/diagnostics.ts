@@ -28,6 +28,11 @@ export interface Diagnostics {
   'record-withheld': { task: string; topic: string; partition: number; position: string; reason: string }
   'record-duplicate': { task: string; topic: string; partition: number; position: string }
   'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }
+  /** A sink could not write a batch, and tries again. */
+  'write-retried': { task: string; records: number; attempt: number; error: unknown }
+  /** A destination has failed so often in a row that it is only probed from now on. */
+  'circuit-opened': { stage: string; failures: number; error: unknown }
+  'circuit-closed': { stage: string; milliseconds: number }
   'send-retried': { topic: string; partition: number; attempt: number; error: unknown }
   'receive-retried': { topics: readonly string[]; attempt: number; error: unknown }
   /** What a task of this process reports, with each report. Times are ms since the epoch, `-Infinity` and `Infinity` as elsewhere. */
@@ -41,6 +46,8 @@ export interface Diagnostics {
     heldBy: { readonly task: string; readonly cause: string; readonly since: number } | undefined
   }
   'vitals-lost': { topic: string; error: unknown }
+  /** Nothing could run for so long: a handler or a library has kept the thread, or the machine was asleep. */
+  'event-loop-blocked': { milliseconds: number }
 }
 
 const channels = new Map<string, ReturnType<typeof channel>>()

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'timeout'
   | 'fenced' // a newer owner took over: this one must stop
   | 'not-owner' // commit, seek or pause for a partition that this member does not hold
+  | 'records-lost' // records of a producer are missing, and the topic says to stall
   | 'position-lost' // the position has left the retention of the topic
   | 'unknown-outcome' // the request may or may not have taken effect
   | 'handler' // the user's function threw, and the policy says stop
@@ -30,6 +31,8 @@ export interface StreamErrorOptions {
   /** Name of the adapter that met it, `core` otherwise. */
   readonly adapter?: string
   readonly cause?: unknown
+  /** Of `bad-config` with several: each of them, as in the message. */
+  readonly problems?: readonly string[]
 }
 
 /**
@@ -45,12 +48,15 @@ export class StreamError extends Error {
   readonly code: ErrorCode
   readonly retryable: boolean
   readonly adapter: string
+  /** Of `bad-config`, when several things are wrong: a sentence for each. */
+  readonly problems?: readonly string[]
 
   constructor(code: ErrorCode, message: string, options: StreamErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.retryable = options.retryable ?? false
     this.adapter = options.adapter ?? 'core'
+    if (options.problems) this.problems = options.problems
     Object.defineProperty(this, marker, { value: true })
   }
 

@@ -1,4 +1,5 @@
 import { StreamError } from './errors.ts'
+import { nearest, Problems } from './problems.ts'
 
 /** One option: its kind, and what it means (docs are generated from this). */
 export interface OptionSpec {
@@ -17,8 +18,8 @@ export type Variables = Readonly<Record<string, string | undefined>>
 
 /**
  * Checks options against their table, unknown keys included, after laying what the environment says over them: option
- * `sasl.password` of the broker `default` is `TIDEMARK_BROKERS__DEFAULT__SASL__PASSWORD`. Throws `bad-config` naming the
- * option, never its value when it is secret.
+ * `sasl.password` of the broker `default` is `TIDEMARK_BROKERS__DEFAULT__SASL__PASSWORD`. Throws `bad-config` naming every
+ * option that is wrong, never its value when it is secret.
  */
 export function readOptions(
   where: string,
@@ -27,32 +28,41 @@ export function readOptions(
   variables: Variables = {},
   prefix = ''
 ): Record<string, unknown> {
+  const problems = new Problems(where)
+  const result = collectOptions(where, table, given, variables, prefix, problems)
+  problems.assertNone()
+  return result
+}
+
+function collectOptions(
+  where: string,
+  table: OptionTable,
+  given: object,
+  variables: Variables,
+  prefix: string,
+  problems: Problems
+): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
     // An own name only: 'constructor' is no option.
+    const known = Object.keys(table)
     if (!Object.hasOwn(table, name))
-      throw new StreamError(
-        'bad-config',
-        `${where}: unknown option '${name}'; known are ${Object.keys(table).join(', ')}`
-      )
-    if (value !== undefined) result[name] = value
+      problems.add(`${where}: unknown option '${name}'; known are ${known.join(', ')}${nearest(name, known)}`)
+    else if (value !== undefined) result[name] = value
   }
   for (const [name, spec] of Object.entries(table)) {
     const variable = `${prefix}__${upperSnake(name)}`
     if (spec.inside) {
-      const inner = readOptions(
-        `${where}.${name}`,
-        spec.inside,
-        plain(where, name, result[name] ?? {}),
-        variables,
-        variable
-      )
+      const own = problems.collect(() => plain(where, name, result[name] ?? {})) ?? {}
+      const inner = collectOptions(`${where}.${name}`, spec.inside, own, variables, variable, problems)
       if (Object.keys(inner).length > 0 || result[name] !== undefined) result[name] = inner
       continue
     }
     const fromVariable = prefix === '' ? undefined : variables[variable]
-    if (fromVariable !== undefined) result[name] = parseText(`${variable}`, spec, fromVariable)
-    if (result[name] !== undefined) checkValue(`${where}: option '${name}'`, spec, result[name])
+    problems.collect(() => {
+      if (fromVariable !== undefined) result[name] = parseText(`${variable}`, spec, fromVariable)
+      if (result[name] !== undefined) checkValue(`${where}: option '${name}'`, spec, result[name])
+    })
   }
   return result
 }

@@ -1,7 +1,7 @@
 import { uuidv7Bytes, type Environment } from '../core/environment.ts'
 import type { OutgoingRecord, Position } from '../core/record.ts'
 import type { TopicPartition } from '../spec/index.ts'
-import type { StateRow } from '../state/index.ts'
+import type { StateRow, StoredState } from '../state/index.ts'
 import type { Lease } from './leases.ts'
 
 /** One commit of one task: everything that becomes durable together (law 2). */
@@ -42,8 +42,8 @@ export type ReadBack = 'fenced' | { readonly epoch: number; readonly last: LastC
 export interface TaskLog {
   readonly epoch: number
   readonly last: LastCommit | undefined
-  /** Rows of state and timers as of `last`; read once, in recovery. */
-  readonly state: Iterable<StateRow>
+  /** Rows of state and timers as of `last`: all of them, read once, in recovery; or a reader, where rows are kept by key. */
+  readonly state: StoredState
   /** Outputs of past commits to be sent again, in order. Empty when the store sends them itself. */
   readonly unsent: readonly UnsentOutputs[]
   /** The conditional write: takes effect only while this epoch is the newest and `number - 1` is the last commit. */

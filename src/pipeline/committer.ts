@@ -17,15 +17,16 @@ import {
   type TaskLog,
   type TaskName
 } from '../exactly-once/index.ts'
-import type { StateRow } from '../state/index.ts'
+import { isReader, type StateRow, type StoredState } from '../state/index.ts'
 import type { OutputBuffer } from './outputs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
-import { prepareRows } from './state-codecs.ts'
 
 /** What a task puts into a commit and gets back in recovery. */
 export interface Committed {
-  /** From the last commit; `undefined` when there is none. Also gives the state rows, which are read once. */
-  recover(head: Head | undefined, state: Iterable<StateRow>): OutputBuffer
+  /** The rows of the last commit, before `recover`. */
+  restore?(state: StoredState): Promise<void>
+  /** From the last commit; `undefined` when there is none. */
+  recover(head: Head | undefined): OutputBuffer
   /** All of the task as of now. */
   snapshot(): { readonly head: Head; readonly state: readonly StateRow[]; readonly positions: Commit['positions'] }
   /** The commit is durable: nothing is dirty. */
@@ -33,6 +34,9 @@ export interface Committed {
   /** For sinks: the records of this commit, before the append of `log`. */
   beforeAppend?(log: TaskLog): Promise<void> | void
 }
+
+/** What is needed of the runtime of a stage. */
+export type CommitterRuntime = Pick<StageRuntime, 'store' | 'environment' | 'adapter' | 'sender'>
 
 /** The task is somebody else's now; what was not committed is dropped. Never leaves the pipeline. */
 export class FencedSignal extends Error {}
@@ -46,7 +50,7 @@ const maxUnsentBytes = 32 * 1024 * 1024
  */
 export class Committer {
   outputs!: OutputBuffer
-  readonly #runtime: StageRuntime
+  readonly #runtime: CommitterRuntime
   readonly #task: TaskName
   readonly #committed: Committed
   #state: ProtocolState = idle
@@ -65,7 +69,7 @@ export class Committer {
   #startedAt = 0
   #records = 0
 
-  constructor(runtime: StageRuntime, task: TaskName, committed: Committed) {
+  constructor(runtime: CommitterRuntime, task: TaskName, committed: Committed) {
     this.#runtime = runtime
     this.#task = task
     this.#committed = committed
@@ -83,7 +87,8 @@ export class Committer {
     this.#log = log
     this.#dispatch({ type: 'acquired', epoch: log.epoch, commit: log.last?.number ?? 0 })
     const head = log.last && decodeHead(log.last.head, this.#task.id)
-    this.outputs = this.#committed.recover(head, await prepareRows(this.#runtime.stage, log.state))
+    await this.#committed.restore?.(this.#patient(log.state))
+    this.outputs = this.#committed.recover(head)
     this.#relayedTo = this.#foldedTo = log.unsent[0] ? log.unsent[0].commit - 1 : (log.last?.number ?? 0)
     for (const unsent of log.unsent) this.#relay(unsent.commit, unsent.outputs)
     diagnose('task-assigned', { task: this.#task.id, epoch: log.epoch, commit: log.last?.number ?? 0 })
@@ -98,6 +103,8 @@ export class Committer {
     if (this.#unsentBytes > maxUnsentBytes) await this.#relaying
     if (this.#relayFailure) throw this.#relayFailure
     const { outputs } = this
+    // What a sink cannot write is parked or put aside, and that is part of the commit.
+    await this.#committed.beforeAppend?.(this.#log!)
     if (this.#runtime.store.outputs === 'before') await this.#send(outputs.records)
     const { head, state, positions } = this.#committed.snapshot()
     const number = (this.#state.phase === 'running' ? this.#state.commit : 0) + 1
@@ -114,7 +121,6 @@ export class Committer {
     this.#startedAt = this.#runtime.environment.monotonic()
     this.#records = records
     this.#appends = 0
-    await this.#committed.beforeAppend?.(this.#log!)
     let event: ProtocolEvent | undefined = { type: 'commit-due', token }
     while (event) event = await this.#perform(event)
   }
@@ -233,6 +239,16 @@ export class Committer {
     const [state, effects] = step(this.#state, event)
     this.#state = state
     return effects
+  }
+
+  /** A reader that calls again after what may pass. */
+  #patient(state: StoredState): StoredState {
+    if (!isReader(state)) return state
+    const doing = 'reading the state of'
+    return {
+      page: (from, most) => this.#retried(doing, () => state.page(from, most)),
+      find: places => this.#retried(doing, () => state.find(places))
+    }
   }
 
   #retried<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {

@@ -2,20 +2,12 @@ import { millisecondsOf, type Duration } from '../core/duration.ts'
 import { StreamError } from '../core/errors.ts'
 import type { AnyTopic } from '../core/topic.ts'
 import type { StateDefinitions } from '../state/index.ts'
+import type { CircuitOptions } from './circuit.ts'
+import { checkPolicy, type FailurePolicy } from './failure-policy.ts'
 import type { Guard } from './guard.ts'
 import type { Interval, ProcessContext } from './process-context.ts'
-import type { SinkContext, SinkWriter } from './sink-writer.ts'
+import type { SinkContext, SinkWriter, WriteOutcome } from './sink-writer.ts'
 import type { EntryOf, KeyOf, Outputs, RecordOf, SideTopic, Topics } from './topic-types.ts'
-
-/** What happens to a record whose handler throws. */
-export interface FailurePolicy {
-  /** Attempts after the first. Default 3. Bytes that do not decode are not tried again. */
-  readonly retries?: number
-  /** Waits between attempts, ms: doubled from `first` to `most`. Default 100 to 10,000. The partition waits meanwhile. */
-  readonly backoff?: { readonly first: number; readonly most: number }
-  /** After the last attempt. `park` (default): to `<topic>.parked`, as part of the commit. `stop`: `run` rejects. */
-  readonly then?: 'park' | 'stop'
-}
 
 export interface FiredTimer<Key> {
   readonly key: Key
@@ -38,6 +30,12 @@ export interface ProcessorOptions<
   readonly to?: To
   readonly state?: State
   readonly failure?: FailurePolicy
+  /**
+   * So many records of one partition may be handled at a time, each of another key: for handlers that wait for something outside.
+   * The order of a key is kept, and so are commits, state and outputs, which come in the order of the input. Records without a key
+   * count as one key. Default 1.
+   */
+  readonly concurrency?: number
   /** What is not timely enough goes to a side output instead of `process`. */
   readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   process(record: RecordOf<From>, context: ProcessContext<State>): Processed
@@ -73,6 +71,7 @@ export interface ProcessorStage extends StageBase {
   readonly state: StateDefinitions
   /** Of `onComplete`, ms. */
   readonly interval: number | undefined
+  readonly concurrency: number
   readonly options: ProcessorOptions<any, any, any, any, any, any, any>
 }
 
@@ -89,10 +88,11 @@ export function processor<
   return {
     kind: 'processor',
     interval: intervalOf(options),
+    concurrency: concurrencyOf(options),
     name: stageName(options.name),
     from: list(options.from),
     ...withSide(options.name, options.from, options.to === undefined ? [] : list(options.to), options.guard),
-    failure: options.failure ?? {},
+    failure: checkPolicy(options.name, options.failure ?? {}),
     state: options.state ?? {},
     options
   }
@@ -126,7 +126,7 @@ export interface SourceOptions<To extends Topics> {
   /** The independent parts of the source (files, shards of an API): each is a task of its own. Default: one, `main`. */
   splits?(): readonly string[] | Promise<readonly string[]>
   /** `retries` and `backoff` for a generator that throws; then `run` rejects. */
-  readonly failure?: Omit<FailurePolicy, 'then'>
+  readonly failure?: Pick<FailurePolicy, 'retries' | 'backoff'>
 }
 
 export interface SourceStage extends StageBase {
@@ -142,22 +142,32 @@ export function source<const To extends Topics>(options: SourceOptions<To>): Sou
     from: [],
     to: list(options.to),
     side: undefined,
-    failure: options.failure ?? {},
+    failure: checkPolicy(options.name, options.failure ?? {}),
     options
   }
 }
 
-/** Called with the records of one commit, in order. May see them again after a crash. */
-export type WriteFunction<Item> = (records: readonly Item[], context: SinkContext) => void | Promise<void>
+/**
+ * Called with the records of one commit, in order. May see them again after a crash, and after it has thrown. What it throws is
+ * about all of them; of single ones it gives `{ failed: [{ record, error }] }`, and the others count as written.
+ */
+export type WriteFunction<Item> = (
+  records: readonly Item[],
+  context: SinkContext
+) => WriteOutcome | Promise<WriteOutcome>
 
 export interface SinkOptions<From extends Topics> {
   readonly name: string
   readonly from: From
   /**
-   * Of records that do not decode, and of a `write` that throws: the batch is written again, with growing waits, for as long
-   * as it takes; with `then: 'stop'` the run rejects after `retries`.
+   * Of records that do not decode or that `write` says have failed. When `write` throws, the batch is written again after a
+   * growing wait; after `retries` it is found out which records are to blame, by writing parts of it, and these are parked.
+   * Where nothing at all can be written the destination is down: it is tried for as long as it takes, with `then: 'stop'` the
+   * run rejects.
    */
   readonly failure?: FailurePolicy
+  /** Spares a destination that is down. One for all tasks of the stage at this worker. */
+  readonly circuit?: CircuitOptions
   /** What is not timely enough goes to a side output instead of `write`. */
   readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   /** A function (at least once), or a writer that says what it can promise. */
@@ -176,7 +186,7 @@ export function sink<const From extends Topics>(options: SinkOptions<From>): Sin
     name: stageName(options.name),
     from: list(options.from),
     ...withSide(options.name, options.from, [], options.guard),
-    failure: options.failure ?? {},
+    failure: checkPolicy(options.name, options.failure ?? {}),
     options
   }
 }
@@ -231,6 +241,14 @@ function intervalOf({
   const every = millisecondsOf(`processor '${name}': interval`, interval)
   if (Number.isSafeInteger(every) && every > 0) return every
   throw new StreamError('bad-config', `processor '${name}': interval must be whole milliseconds above 0, got ${every}`)
+}
+
+function concurrencyOf({ name, concurrency = 1 }: { readonly name: string; readonly concurrency?: number }): number {
+  if (Number.isInteger(concurrency) && concurrency > 0) return concurrency
+  throw new StreamError(
+    'bad-config',
+    `processor '${name}': concurrency must be a whole number above 0, got ${concurrency}`
+  )
 }
 
 function withSide(

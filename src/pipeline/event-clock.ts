@@ -4,9 +4,11 @@ import { messageOf, StreamError } from '../core/errors.ts'
 import type { TimerEntry, TimerQueue } from '../state/index.ts'
 import type { Completion } from './completion.ts'
 import type { HandlerContext } from './handler-context.ts'
-import { isPromise, type Logic, type Policy } from './logic.ts'
+import type { Policy } from './failure-policy.ts'
+import { isPromise, type Logic } from './logic.ts'
 import type { OutputBuffer } from './outputs.ts'
 import type { Interval } from './process-context.ts'
+import type { StateLoader } from './state-loader.ts'
 
 export interface ClockParts {
   readonly task: string
@@ -21,12 +23,14 @@ export interface ClockParts {
   readonly input: BoundTopic
   readonly environment: Environment
   readonly signal: AbortSignal
+  /** Fetches the state of timers. */
+  readonly loader: Pick<StateLoader, 'fetchDue'>
   /** The commit is large enough: the rest of the timers fires after it (law 8). */
   full(): boolean
 }
 
 /** Most timers that fire before others get a turn. */
-const mostAtOnce = 10_000
+const mostAtOnce = 2_000
 
 /**
  * Event time at one task: fires the timers that are due, earliest first, and raises what the task promises for its outputs,
@@ -43,7 +47,7 @@ export class EventClock {
     this.watermark = watermark
     // Timers that were due at the last commit, and not fired in it, hold the promise where it was.
     const held = earlier(parts.timers.due(watermark)?.time, parts.completion?.due(watermark)?.end)
-    this.#told = held ?? watermark
+    this.#told = parts.context.settled = held ?? watermark
     parts.outputs.watermark = held === undefined ? watermark : held - 1
   }
 
@@ -51,6 +55,13 @@ export class EventClock {
   get behind(): boolean {
     const { timers, completion } = this.#parts
     return timers.due(this.watermark) !== undefined || completion?.due(this.watermark) !== undefined
+  }
+
+  /** Does a handler run when time comes to `watermark`? */
+  fires(watermark: number): boolean {
+    const { timers, completion, logic } = this.#parts
+    if (timers.due(watermark) !== undefined || completion?.due(watermark) !== undefined) return true
+    return logic.onWatermark !== undefined && watermark > this.#told
   }
 
   /** Synchronous as long as the handlers are. */
@@ -67,6 +78,8 @@ export class EventClock {
       const interval = completion?.due(watermark)
       if (!timer && !interval) return this.#tell()
       if (full()) return undefined
+      const fetching = timer && this.#parts.loader.fetchDue(watermark)
+      if (fetching) return fetching.then(() => this.#fire())
       // A timer at the end of an interval belongs to it.
       const isOver = interval !== undefined && (timer === undefined || interval.end < timer.time)
       // Until it is done, outputs at its time are still to come, and of the span that ends there: its last ms is in it.
@@ -112,7 +125,7 @@ export class EventClock {
     const { watermark } = this
     if (watermark !== Infinity) outputs.watermark = Math.max(outputs.watermark, watermark)
     if (watermark <= this.#told) return undefined
-    this.#told = watermark
+    this.#told = context.settled = watermark
     if (!logic.onWatermark) return undefined
     const eventTime = watermark === Infinity ? outputs.watermark : watermark
     return this.#guarded(`the watermark ${watermark}`, () => {

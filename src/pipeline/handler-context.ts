@@ -5,7 +5,7 @@ import type { Interval, ProcessContext, Timeliness, Timers } from './process-con
 import type { TaskHealth } from './task-health.ts'
 
 /** What is being worked on: a record, a timer, or an interval that is over. */
-type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position'> | TimerEntry | Interval
+type Origin = Pick<StreamRecord, 'topic' | 'partition' | 'position' | 'eventTime'> | TimerEntry | Interval
 
 /** The one context object of a task, pointed at each record in turn: nothing is made per record. */
 export class HandlerContext implements ProcessContext {
@@ -14,6 +14,8 @@ export class HandlerContext implements ProcessContext {
   readonly timers: Timers
   readonly expire: () => void
   watermark: number = -Infinity
+  /** All timers up to here have fired. */
+  settled: number = -Infinity
   /** The handler has called `expire` for the record at hand. */
   expired: boolean = false
   /** Set in recovery, before anything is handled. */
@@ -30,8 +32,8 @@ export class HandlerContext implements ProcessContext {
     this.#queue = queue
     this.expire = () => (this.expired = true)
     this.timers = {
-      at: (time, name = '') => queue.set({ time: whole(time), name, key: this.#timerKey() }),
-      cancel: (time, name = '') => queue.cancel({ time: whole(time), name, key: this.#timerKey() })
+      at: (time, name = '') => queue.set(this.timerAt(time, name, this.#key)),
+      cancel: (time, name = '') => queue.cancel(this.timerAt(time, name, this.#key))
     }
   }
 
@@ -47,6 +49,11 @@ export class HandlerContext implements ProcessContext {
     return `${this.task}/timer/${origin.time}/${origin.name}/${Buffer.from(origin.key, 'latin1').toString('hex')}`
   }
 
+  /** What a state gives for a key that was never set. */
+  initialOf(name: string): unknown {
+    return this.#state.initialOf(name)
+  }
+
   get timeliness(): Timeliness {
     return this.health.timeliness(this.watermark)
   }
@@ -56,7 +63,7 @@ export class HandlerContext implements ProcessContext {
     this.#key = key
     this.#origin = origin
     this.expired = false
-    this.#state.begin(key)
+    this.#state.begin(key, this.#timeOf(origin))
     this.#queue.begin()
   }
 
@@ -65,9 +72,16 @@ export class HandlerContext implements ProcessContext {
     this.#queue.rollback()
   }
 
-  #timerKey(): string {
-    const key = stateKey(this.#key)
-    if (key !== null) return key
+  /** By which state lives: that of a timer is its own, however far the watermark has come, and none that is past. */
+  #timeOf(origin: Origin | undefined): number {
+    if (origin && 'eventTime' in origin) return Math.max(origin.eventTime, this.watermark)
+    return origin && 'time' in origin ? Math.max(origin.time, this.settled) : this.watermark
+  }
+
+  /** Throws `handler`. */
+  timerAt(time: number, name: string, of: Uint8Array | null): TimerEntry {
+    const key = stateKey(of)
+    if (key !== null) return { time: whole(time), name, key }
     throw new StreamError(
       'handler',
       'a timer was set for a record without a key: give the topic a key codec and send keyed records'

@@ -1,7 +1,8 @@
 export { keyed } from '../state/index.ts'
 export { pipeline, processor, sink, source } from './definitions.ts'
+export type { CircuitOptions } from './circuit.ts'
+export type { ErrorMatch, FailurePolicy } from './failure-policy.ts'
 export type {
-  FailurePolicy,
   FiredTimer,
   Pipeline,
   ProcessorOptions,
@@ -22,17 +23,21 @@ export { when, withheldHeaders, type Guard, type GuardOptions, type Limits } fro
 export { groupPositions } from './group-positions.ts'
 export { groupName } from './identity.ts'
 export { openGroupReader } from './leased-reader.ts'
-export { openStore, type ClientStore } from './open-store.ts'
+export { assertStore, openStore, type ClientStore } from './open-store.ts'
 export { producerReports } from './producer-reports.ts'
+export type { ParkedRecord } from './parked-records.ts'
+export { redrive, type RedriveOptions, type RedriveProgress } from './redrive.ts'
 export { runPipeline, type RunHost } from './run.ts'
 export { defaultSettings, runSettings, type Guarantee, type RunOptions, type RunSettings } from './settings.ts'
 export type {
+  FailedWrite,
   SinkContext,
   OpenPlainWriter,
   OpenTransactionalWriter,
   PlainWriter,
   SinkWriter,
-  TransactionalWriter
+  TransactionalWriter,
+  WriteOutcome
 } from './sink-writer.ts'
 export { ensureGroup, ensureParked, ensureTopic, parkedGroup, resolveTopic, type TopicResolver } from './topics.ts'
 export { VitalsPublisher } from './vitals-publisher.ts'

@@ -15,6 +15,7 @@ import {
   type TopicMembership,
   type TrackerSnapshot
 } from '../watermark/index.ts'
+import { stalledAt, tellLost } from './gaps.ts'
 
 export type MutableCounts = { -readonly [Name in keyof Counts]: Counts[Name] }
 
@@ -36,6 +37,8 @@ export class PartitionInput {
   started: boolean = false
   /** Told to the reader: no more for now. */
   paused: boolean = false
+  /** It is too far ahead of the others: what is queued stays so for now. */
+  waits: boolean = false
   readonly membership: TopicMembership
   /** What became of its records, by spans of event time. */
   readonly tally: Tally
@@ -62,12 +65,17 @@ export class PartitionInput {
     this.position = position
     this.membership = membership
     this.#marks = marks
-    this.tracker = new PartitionTracker(partition, bound.topic.lateness, snapshot)
+    this.tracker = new PartitionTracker(partition, bound.topic.lateness, snapshot, bound.topic.estimate)
     this.tally = new Tally(bound.topic.interval, fates.length, tally)
   }
 
   get queued(): boolean {
     return this.#queue.length > 0
+  }
+
+  /** There is something to take. */
+  get ready(): boolean {
+    return this.queued && !this.waits
   }
 
   push(records: readonly RawRecord[]): void {
@@ -99,14 +107,18 @@ export class PartitionInput {
     return false
   }
 
-  /** The record as a handler sees it. Throws `bad-record`. */
-  decode(raw: RawRecord, stamp: Stamp | undefined): StreamRecord {
+  /**
+   * The record as a handler sees it. Throws `bad-record`.
+   *
+   * @param watermark when it came
+   */
+  decode(raw: RawRecord, stamp: Stamp | undefined, watermark: number = this.tracker.watermark): StreamRecord {
     const { bound, partition, tracker } = this
     if (isNumbered(stamp) && tracker.isForgotten(stamp.producer)) throw forgotten(stamp, bound)
-    const key = decodePart(bound, 'key', raw.key)
-    const value = decodePart(bound, 'value', raw.value)
+    const key = decodePart(bound, 'key', raw.key, raw.headers)
+    const value = decodePart(bound, 'value', raw.value, raw.headers)
     const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
-    const late = eventTime < tracker.watermark || stamp?.late === true
+    const late = eventTime < watermark || stamp?.late === true
     const { position, headers } = raw
     return { topic: bound.topic.name, partition, position, key, value, headers, eventTime, late }
   }
@@ -129,15 +141,29 @@ export class PartitionInput {
     }
     // Where order is not kept, the missing ones may still come: the tracker waits for them.
     if (bound.adapter.capabilities.order === 'none') return false
-    const from = tracker.expected(stamp.producer)
-    tracker.skipTo(stamp.producer, stamp.sequence - 1)
+    const gap = { producer: stamp.producer, from: tracker.expected(stamp.producer), to: stamp.sequence - 1 }
     // A reader that starts behind the start of a producer has missed nothing.
-    if (from > 1 && !bound.adapter.capabilities.lossy.compaction) {
-      counts.lost += stamp.sequence - from
-      const producer = Buffer.from(stamp.producer, 'latin1').toString('hex')
-      diagnose('records-lost', { ...place, producer, from, to: stamp.sequence - 1 })
+    if (gap.from > 1 && !bound.compacted) {
+      if (bound.topic.gaps === 'stall') throw stalledAt(place, gap)
+      tellLost(place, gap, counts)
     }
+    tracker.skipTo(gap.producer, gap.to)
     return false
+  }
+
+  /** Where order is not kept: gives up what has been missing for so long as the topic says. True when something was. */
+  passOver(environment: Environment, task: string, counts: MutableCounts): boolean {
+    const { tracker, bound, partition } = this
+    const { gaps } = bound.topic
+    if (typeof gaps !== 'object' || bound.adapter.capabilities.order !== 'none') return false
+    const given = tracker.giveUp(environment.monotonic(), gaps.skipAfter)
+    for (const gap of given) tellLost({ task, topic: bound.topic.name, partition }, gap, counts)
+    return given.length > 0
+  }
+
+  /** Is it processed already? Changes nothing, and says nothing of holes. */
+  isKnown(raw: RawRecord, stamp: Stamp | undefined): boolean {
+    return isNumbered(stamp) ? this.tracker.judge(stamp) === 'duplicate' : this.#isMarked(raw) || this.isBehind(raw)
   }
 
   /** On a log: a reader that goes back gives it once more (protocol F5). Its position must not become ours. */
@@ -153,9 +179,9 @@ export class PartitionInput {
     this.#marks.add(this.#markOf(raw.identity), environment.monotonic())
   }
 
-  /** What became of the record: it counts once. */
-  count(fate: (typeof fates)[number], eventTime: number): void {
-    this.tally.add(eventTime, fates.indexOf(fate))
+  /** What became of the record: it counts once. @param by -1 takes back */
+  count(fate: (typeof fates)[number], eventTime: number, by?: -1): void {
+    this.tally.add(eventTime, fates.indexOf(fate), by)
   }
 
   #isMarked({ identity }: RawRecord): boolean {
@@ -166,13 +192,32 @@ export class PartitionInput {
     return `${this.bound.topic.name} ${identity}`
   }
 
-  /** Takes in what the vitals say. True when the watermark rose. */
-  learn(now: number): boolean {
-    const rose = this.tracker.learn(this.membership)
+  /** A record is processed. True when the watermark rose. */
+  processed(
+    raw: RawRecord,
+    stamp: Stamp | undefined,
+    record: StreamRecord | undefined,
+    environment: Environment
+  ): boolean {
+    if (stamp) return this.tracker.processed(stamp)
+    if (!record) return false
+    return this.tracker.processedForeign(
+      record.eventTime,
+      raw.timestamp,
+      environment.now() + this.bound.topic.maxFuture
+    )
+  }
+
+  /** Takes in what the vitals say, and the silence. True when the watermark rose. */
+  learn(environment: Environment): boolean {
+    const { tracker } = this
+    const now = environment.monotonic()
+    const rose = tracker.learn(this.membership)
     if (!this.started || this.queued) this.#quietSince = undefined
     else this.#quietSince ??= now
-    const quiet = this.#quietSince !== undefined && now - this.#quietSince >= silence
-    return (quiet && this.tracker.waive(now - silence)) || rose
+    const quiet = this.#quietSince === undefined ? 0 : now - this.#quietSince
+    const waived = quiet >= silence && tracker.waive(now - silence)
+    return (tracker.lookIn !== undefined && tracker.silent(quiet, environment.now())) || waived || rose
   }
 }
 
@@ -189,7 +234,7 @@ function forgotten({ producer, sequence }: Stamp, { topic }: BoundTopic): Stream
 const isNumbered = (stamp: Stamp | undefined): stamp is Stamp => stamp !== undefined && stamp.sequence > 0
 
 // A stamp that does not parse is no reason to lose the record: it then counts as one of a foreign producer.
-function stampOf(record: RawRecord): Stamp | undefined {
+export function stampOf(record: Pick<RawRecord, 'stamp'>): Stamp | undefined {
   if (record.stamp === undefined) return undefined
   try {
     return decodeStamp(record.stamp)

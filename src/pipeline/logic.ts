@@ -1,8 +1,17 @@
 import type { StreamRecord } from '../core/record.ts'
 import type { TaskLog } from '../exactly-once/index.ts'
 import { guarded } from './guard.ts'
-import type { FailurePolicy, FiredTimer, ProcessorStage } from './definitions.ts'
+import type { FiredTimer, ProcessorStage } from './definitions.ts'
 import type { Interval, ProcessContext } from './process-context.ts'
+import type { Unwritten } from './work.ts'
+
+/** What a sink that writes a batch is told, and tells. */
+export interface Writing {
+  /** Fires when the task is to end: then it is tried no more. */
+  readonly ending: AbortSignal
+  /** An attempt has failed, and another one follows. */
+  failed(): void
+}
 
 /** What a stage does with its records: the one thing in which processors and sinks differ. */
 export interface Logic {
@@ -10,8 +19,12 @@ export interface Logic {
   fire(timer: FiredTimer<unknown>, context: ProcessContext): unknown
   readonly onWatermark: ((watermark: number, context: ProcessContext) => unknown) | undefined
   readonly onComplete?: ((interval: Interval, context: ProcessContext) => unknown) | undefined
-  /** Before the append of a commit: sinks write here. */
-  beforeAppend?(log: TaskLog): Promise<void> | void
+  /**
+   * Before the append of a commit: sinks write here. Gives what could not be written; all else is.
+   */
+  beforeAppend?(log: TaskLog, writing: Writing): Promise<readonly Unwritten[] | void> | readonly Unwritten[] | void
+  /** Of a sink that writes batches: writes these again, out of what is collected. */
+  write?(records: readonly StreamRecord[], writing: Writing): Promise<readonly Unwritten[]>
   /** The commit took effect. */
   applied?(): void
   /** This life of the task is over; nothing of it must stay. */
@@ -31,14 +44,4 @@ export function processorLogic(stage: ProcessorStage): Logic {
 /** Also of a foreign kind, which may have no more than `then`. */
 export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
-}
-
-export type Policy = Required<FailurePolicy>
-
-export function policyOf(failure: FailurePolicy): Policy {
-  return {
-    retries: failure.retries ?? 3,
-    backoff: failure.backoff ?? { first: 100, most: 10_000 },
-    then: failure.then ?? 'park'
-  }
 }

@@ -16,18 +16,23 @@ export async function openStore(
   brokers: ReadonlyMap<string, AnyAdapter>,
   environment: Environment = systemEnvironment
 ): Promise<ClientStore> {
+  assertStore(given)
   if (typeof given === 'object') return given
   if (given === 'memory:') return new MemoryStore()
   if (given !== undefined && /^postgres(ql)?:/.test(given)) return PostgresStore.open({ url: given }, environment)
   if (given?.startsWith('dynamodb:')) return DynamodbStore.open({ url: given }, environment)
   const path = given === undefined ? defaultPath(brokers) : /^sqlite:(.+)$/.exec(given)?.[1]
-  if (path === undefined)
-    throw new StreamError(
-      'bad-config',
-      // It may be a URL with a password in it.
-      `store '${given!.replace(/\/\/.*$/s, '//…')}' is none: use 'postgres://<user>:<password>@<host>/<database>', 'dynamodb://<region>/<table>', 'sqlite:<file>', 'broker', 'memory:' or a store`
-    )
-  return path === null ? new MemoryStore() : SqliteStore.open(path)
+  return path === null ? new MemoryStore() : SqliteStore.open(path!, environment)
+}
+
+/** Throws `bad-config` for what cannot be a store, before anything is opened. */
+export function assertStore(given: string | ClientStore | undefined): void {
+  if (typeof given !== 'string' || /^(?:memory:$|broker$|postgres(?:ql)?:|dynamodb:|sqlite:.)/.test(given)) return
+  throw new StreamError(
+    'bad-config',
+    // It may be a URL with a password in it.
+    `store '${given.replace(/\/\/.*$/s, '//…')}' is none: use 'postgres://<user>:<password>@<host>/<database>', 'dynamodb://<region>/<table>', 'sqlite:<file>', 'broker', 'memory:' or a store`
+  )
 }
 
 function defaultPath(brokers: ReadonlyMap<string, AnyAdapter>): string | null {

@@ -1,4 +1,4 @@
-import { encodeEntry, type BoundTopic } from '../broker/index.ts'
+import { encodeEntry, type BoundTopic, type EncodedEntry } from '../broker/index.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Entry, Headers, OutgoingRecord } from '../core/record.ts'
 import { encodeStamp, type ProducerId } from '../core/stamp.ts'
@@ -15,6 +15,12 @@ interface Lane {
   /** Watermark last put into a stamp, per partition. */
   readonly promised: number[]
   readonly tally: Tally
+}
+
+/** An entry as bytes that has no identity yet. */
+export interface EncodedOutput {
+  readonly lane: Lane
+  readonly encoded: EncodedEntry
 }
 
 /** Topic -> tally of what was sent, as the head of a commit keeps them. */
@@ -40,6 +46,9 @@ export class OutputBuffer {
   readonly #producer: ProducerId
   readonly #lanes = new Map<string, Lane>()
   readonly #only: Lane | undefined
+  /** Topic that is none of the stage's (a parked one) -> last sequence given out, per partition. */
+  readonly #others = new Map<string, number[]>()
+  readonly #before: Sequences
   #unkeyed = 0
 
   /** @param side an entry that names no topic is not for this one */
@@ -51,6 +60,7 @@ export class OutputBuffer {
     side?: AnyTopic
   ) {
     this.#producer = producer
+    this.#before = sequences
     for (const bound of topics) {
       const last = Array.from(
         { length: bound.partitions },
@@ -84,7 +94,27 @@ export class OutputBuffer {
    */
   add(entry: TaggedEntry, eventTime: number, now?: number): void {
     const lane = this.#laneOf(entry)
-    const encoded = encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++, now)
+    this.append({ lane, encoded: encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++, now) })
+  }
+
+  /** As bytes, for `append`: whatever a handler may return. Throws what `add` throws. */
+  async encode(result: unknown, eventTime: number): Promise<readonly EncodedOutput[]> {
+    if (result === undefined || result === null) return []
+    const outputs: EncodedOutput[] = []
+    const take = (entry: TaggedEntry): void => {
+      const lane = this.#laneOf(entry)
+      outputs.push({ lane, encoded: encodeEntry(lane.bound, entry, eventTime, this.#unkeyed++) })
+    }
+    if (typeof result === 'object' && Symbol.asyncIterator in result)
+      for await (const entry of result as AsyncIterable<Entry>) take(entry)
+    else if (typeof result === 'object' && Symbol.iterator in result)
+      for (const entry of result as Iterable<Entry>) take(entry)
+    else take(result as Entry)
+    return outputs
+  }
+
+  /** Gives it its identity. */
+  append({ lane, encoded }: EncodedOutput): void {
     const { partition } = encoded
     const sequence = ++lane.sequences[partition]!
     const promise = this.watermark
@@ -106,7 +136,22 @@ export class OutputBuffer {
     })
   }
 
-  /** A record that is ready as it is: parked ones. */
+  /**
+   * A record whose bytes are another's: one that is parked, or sent again. It gets an identity as outputs do, so that a relay that
+   * sends it twice is seen through.
+   */
+  forward(record: OutgoingRecord, eventTime: number): void {
+    const { topic, partition } = record
+    const lane = this.#lanes.get(topic)
+    let last = lane?.sequences ?? this.#others.get(topic)
+    if (!last) this.#others.set(topic, (last = []))
+    const sequence = (last[partition] ?? this.#before[topic]?.[partition] ?? 0) + 1
+    last[partition] = sequence
+    lane?.tally.add(eventTime, 0)
+    this.push({ ...record, stamp: encodeStamp(this.#producer, sequence, eventTime, undefined, false) })
+  }
+
+  /** A record that is ready as it is. */
   push(record: OutgoingRecord): void {
     this.records.push(record)
     this.bytes += bytesOf(record)
@@ -139,6 +184,10 @@ export class OutputBuffer {
 
   sequences(): Record<string, Record<string, number>> {
     const all: Record<string, Record<string, number>> = {}
+    // Parked topics of which nothing has been parked in this life keep theirs.
+    for (const [topic, before] of Object.entries(this.#before)) if (!this.#lanes.has(topic)) all[topic] = { ...before }
+    for (const [topic, last] of this.#others)
+      for (const partition in last) (all[topic] ??= {})[partition] = last[partition]!
     for (const [topic, lane] of this.#lanes)
       all[topic] = Object.fromEntries(
         lane.sequences.flatMap((last, partition) => (last > 0 ? [[partition, last]] : []))

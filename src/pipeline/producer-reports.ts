@@ -5,12 +5,12 @@ import {
   noCounts,
   Tally,
   TroubleBook,
-  vitalsTopic,
   type ReportedHealth,
   type VitalsState
 } from '../watermark/index.ts'
-import { ensureTopic, type TopicResolver } from './topics.ts'
+import type { TopicResolver } from './topics.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
+import { ensureVitals } from './vitals-topic.ts'
 
 /** Lets a plain producer tell readers how far it has come: it joins, reports each second, and says goodbye. */
 export async function producerReports(
@@ -20,7 +20,7 @@ export async function producerReports(
 ): Promise<ProducerReports> {
   const { topic } = bound
   const adapter = vitalsBroker ?? bound.adapter
-  await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+  await ensureVitals(adapter, environment)
   const publisher = new VitalsPublisher(adapter, environment, interval)
   let id = ''
   let current = -Infinity

@@ -3,21 +3,25 @@ import { deadlineIn } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Tracing } from '../core/tracing.ts'
 import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
+import { unwatched, type RunHealth } from '../health/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
-import { noCounts, vitalsTopic } from '../watermark/index.ts'
+import { noCounts } from '../watermark/index.ts'
 import type { Pipeline, SourceStage, Stage } from './definitions.ts'
 import { durableProducer, groupName, splitName, taskName } from './identity.ts'
-import { policyOf, processorLogic } from './logic.ts'
+import { policyOf } from './failure-policy.ts'
+import { processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
 import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
-import { assertShape, keepsKeys } from './stage-shape.ts'
+import { assertShape, commitsInBroker, coPartitioned, keepsKeys, oneBroker } from './stage-shape.ts'
 import { StageRunner } from './stage-runner.ts'
 import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { ensureGroup, ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+import { VitalsOutlets, type VitalsOutlet } from './vitals-outlets.ts'
 import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
+import { ensureVitals } from './vitals-topic.ts'
 import { VitalsView } from './vitals-view.ts'
 
 /** What a client gives to a run. */
@@ -42,13 +46,19 @@ export async function runPipeline(
   host: RunHost,
   pipeline: Pipeline,
   settings: RunSettings,
-  signal?: AbortSignal
+  signal?: AbortSignal,
+  health: RunHealth = unwatched(pipeline.name, host.environment, settings)
 ): Promise<void> {
-  const run = new Run(host, pipeline, settings)
+  const run = new Run(host, pipeline, settings, health)
+  const draining = (): void => health.enter('draining')
   try {
     await run.start()
+    health.enter('running')
+    if (signal?.aborted) draining()
+    signal?.addEventListener('abort', draining, { once: true })
     await run.finish(signal)
   } finally {
+    signal?.removeEventListener('abort', draining)
     await run.close()
   }
 }
@@ -57,6 +67,7 @@ class Run {
   readonly #host: RunHost
   readonly #pipeline: Pipeline
   readonly #settings: RunSettings
+  readonly #health: RunHealth
   readonly #topics = new Map<string, BoundTopic>()
   readonly #senders = new Map<AnyAdapter, Sender>()
   readonly #publishers = new Map<AnyAdapter, VitalsPublisher>()
@@ -64,7 +75,8 @@ class Run {
   readonly #sinks: OpenSink[] = []
   readonly #runners: Runner[] = []
 
-  constructor(host: RunHost, pipeline: Pipeline, settings: RunSettings) {
+  constructor(host: RunHost, pipeline: Pipeline, settings: RunSettings, health: RunHealth) {
+    this.#health = health
     this.#host = host
     this.#pipeline = pipeline
     this.#settings = settings
@@ -134,12 +146,12 @@ class Run {
       if (policyOf(stage.failure).then === 'park') await ensureParked(input, environment)
     }
 
-    const sink = stage.kind === 'sink' ? await openSink(stage) : undefined
+    const sink = stage.kind === 'sink' ? await openSink(stage, environment) : undefined
     if (sink) this.#sinks.push(sink)
     const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
     await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore(), environment)
-    const reportsTo = to[0]?.adapter ?? adapter
-    const publisher = await this.#publisher(reportsTo)
+    const outlets = await this.#outlets(to, adapter)
+    const vitals = new VitalsOutlets(outlets)
     const shared = {
       pipeline: this.#pipeline.name,
       environment: this.#host.environment,
@@ -149,18 +161,16 @@ class Run {
       adapter,
       tasks,
       tracing: this.#host.tracing,
+      health: this.#health,
       leases: () => this.#host.openStore(),
       sender: (topic: string) => this.#sender(topic),
-      vitals: publisher,
+      vitals,
       view: await this.#view(adapter),
-      peers: await this.#view(reportsTo)
+      peers: outlets[0]!.view
     }
     // Where outputs go before the commit, identities are of one life only, and each task announces itself.
     const announced = store !== 'group' && store.outputs !== 'before'
-    if (announced)
-      await publisher.announce(
-        this.#announcements(stage, splits, tasks).filter(report => !isKnown(shared.peers, report))
-      )
+    if (announced) await vitals.announceNew(this.#announcements(stage, splits, tasks))
 
     if (stage.kind === 'source') {
       const leases = await this.#host.openStore()
@@ -215,11 +225,7 @@ class Run {
     tasks: number
   ): Promise<CommitStore> {
     const { commitIn, environment } = this.#host
-    if (commitIn === 'store') return this.#host.openStore()
-    const oneCluster = topics.every(bound => bound.adapter === adapter) && adapter.capabilities.transactions
-    // A broker inside this process gains nothing by its transactions over a store inside this process.
-    const wanted = commitIn === 'broker' || adapter.capabilities.scope === 'network'
-    if (!oneCluster || !wanted) {
+    if (!commitsInBroker(commitIn, adapter, topics)) {
       if (commitIn === 'broker')
         throw new StreamError(
           'unsupported',
@@ -245,13 +251,30 @@ class Run {
     throw new StreamError('internal', `nothing is known of topic '${topic}'`)
   }
 
+  /** The vitals of the brokers that a stage writes to; of one that writes nothing, of the broker that it reads. */
+  async #outlets(to: readonly BoundTopic[], adapter: AnyAdapter): Promise<VitalsOutlet[]> {
+    const topics = new Map<AnyAdapter, Set<string>>(to.length === 0 ? [[this.#vitalsOf(adapter), new Set()]] : [])
+    for (const bound of to) {
+      const carrier = this.#vitalsOf(bound.adapter)
+      topics.set(carrier, (topics.get(carrier) ?? new Set()).add(bound.topic.name))
+    }
+    const outlets: VitalsOutlet[] = []
+    for (const [carrier, names] of topics)
+      outlets.push({ publisher: await this.#publisher(carrier), view: await this.#view(carrier), topics: names })
+    return outlets
+  }
+
+  #vitalsOf(adapter: AnyAdapter): AnyAdapter {
+    return this.#host.vitalsBroker ?? adapter
+  }
+
   /** @param of the broker whose producers report */
   async #publisher(of: AnyAdapter): Promise<VitalsPublisher> {
-    const adapter = this.#host.vitalsBroker ?? of
+    const adapter = this.#vitalsOf(of)
     let publisher = this.#publishers.get(adapter)
     if (publisher) return publisher
     const { environment } = this.#host
-    await ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+    await ensureVitals(adapter, environment)
     this.#publishers.set(
       adapter,
       (publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval))
@@ -260,7 +283,7 @@ class Run {
   }
 
   async #view(of: AnyAdapter): Promise<VitalsView> {
-    const adapter = this.#host.vitalsBroker ?? of
+    const adapter = this.#vitalsOf(of)
     let view = this.#views.get(adapter)
     if (view) return view
     const publisher = await this.#publisher(adapter)
@@ -268,29 +291,4 @@ class Run {
     await view.open()
     return view
   }
-}
-
-/** A task that has reported before needs no announcement, which would hide where it stands. */
-function isKnown(peers: VitalsView, { task, outputs }: VitalsReport): boolean {
-  const known = peers.tasks.get(task)
-  return known !== undefined && [...outputs.keys()].every(topic => known.outputs.has(topic))
-}
-
-function oneBroker(stage: Stage, from: readonly BoundTopic[]): AnyAdapter | undefined {
-  const brokers = new Set(from.map(bound => bound.adapter))
-  if (brokers.size <= 1) return from[0]?.adapter
-  throw new StreamError(
-    'unsupported',
-    `stage '${stage.name}' reads topics on several brokers: bring them to one first, with a stage that copies`
-  )
-}
-
-function coPartitioned(stage: Stage, from: readonly BoundTopic[]): number {
-  const counts = new Set(from.map(bound => bound.partitions))
-  if (counts.size === 1) return from[0]!.partitions
-  const all = from.map(bound => `${bound.topic.name} has ${bound.partitions}`).join(', ')
-  throw new StreamError(
-    'bad-config',
-    `stage '${stage.name}' reads topics with different partition counts (${all}): task i reads partition i of each. Repartition one through a topic of the same count`
-  )
 }

@@ -1,10 +1,14 @@
-import { StreamError } from '../core/errors.ts'
+import type { Environment } from '../core/environment.ts'
 import type { StreamRecord } from '../core/record.ts'
 import type { CommitStore } from '../exactly-once/index.ts'
+import { BatchWriter } from './batch-writer.ts'
+import { Circuit } from './circuit.ts'
 import type { SinkStage, WriteFunction } from './definitions.ts'
+import { policyOf } from './failure-policy.ts'
 import { guarded } from './guard.ts'
-import type { Logic } from './logic.ts'
+import type { Logic, Writing } from './logic.ts'
 import type { OpenPlainWriter, OpenTransactionalWriter, SinkWriter } from './sink-writer.ts'
+import type { Unwritten } from './work.ts'
 
 /** A sink that is open for one run. */
 export interface OpenSink {
@@ -15,9 +19,9 @@ export interface OpenSink {
   close(): Promise<void>
 }
 
-export async function openSink(stage: SinkStage): Promise<OpenSink> {
+export async function openSink(stage: SinkStage, environment: Environment): Promise<OpenSink> {
   const { guard } = stage.options
-  const sink = await openWriter(stage)
+  const sink = await openWriter(stage, environment)
   if (!guard) return sink
   return {
     store: sink.store,
@@ -29,48 +33,39 @@ export async function openSink(stage: SinkStage): Promise<OpenSink> {
   }
 }
 
-async function openWriter(stage: SinkStage): Promise<OpenSink> {
+async function openWriter(stage: SinkStage, environment: Environment): Promise<OpenSink> {
   const { write } = stage.options
-  if (typeof write === 'function') return plain({ write: write as WriteFunction<unknown>, close: async () => {} })
   const writer = write as SinkWriter<unknown>
-  if (writer.grade === 'transactional') return transactional(await writer.open())
-  return plain(await writer.open())
+  if (typeof write !== 'function' && writer.grade === 'transactional') return transactional(await writer.open())
+  const open: OpenPlainWriter<unknown> =
+    typeof write === 'function'
+      ? { write: write as WriteFunction<unknown>, close: async () => {} }
+      : await (writer as Exclude<typeof writer, { readonly grade: 'transactional' }>).open()
+  const circuit = new Circuit(stage.name, environment, stage.options.circuit)
+  return plain(open, new BatchWriter(open, policyOf(stage.failure), circuit, environment))
 }
 
 /** Rows are written before the commit: after a crash between the two they are written again. */
-function plain(writer: OpenPlainWriter<unknown>): OpenSink {
+function plain(writer: OpenPlainWriter<unknown>, batches: BatchWriter): OpenSink {
   return {
     store: undefined,
     close: () => writer.close(),
     logic() {
       const { taken, ...logic } = collecting<StreamRecord>()
-      let watermark = -Infinity
       let context: Parameters<Logic['process']>[1] | undefined
+      const write = async (records: readonly StreamRecord[], writing: Writing): Promise<readonly Unwritten[]> => {
+        if (records.length === 0 || !context) return []
+        const { task, signal, watermark } = context
+        return batches.write(records, { task, signal, watermark }, writing)
+      }
       return {
         ...logic,
+        write,
         process(record, processContext) {
           context = processContext
-          watermark = processContext.watermark
           taken().push(record)
         },
-        async beforeAppend() {
-          const records = taken()
-          if (records.length === 0 || !context) return
-          const { task, signal } = context
-          try {
-            await writer.write(records, { task, signal, watermark })
-          } catch (error) {
-            if (StreamError.is(error)) throw error
-            throw new StreamError(
-              'handler',
-              `sink '${task}' could not write ${records.length} records: ${String(error)}`,
-              {
-                retryable: true,
-                cause: error
-              }
-            )
-          }
-        }
+        beforeAppend: (_, writing) => write(taken(), writing)
       }
     }
   }

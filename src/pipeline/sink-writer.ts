@@ -32,6 +32,15 @@ export interface PlainWriter<Item> {
 }
 
 export interface OpenPlainWriter<Item> {
-  write(records: readonly Item[], context: SinkContext): void | Promise<void>
+  write(records: readonly Item[], context: SinkContext): WriteOutcome | Promise<WriteOutcome>
   close(): Promise<void>
+}
+
+/** Nothing: all are written. Else those that are not, each with its error, as the policy of the stage judges it: all others are. */
+export type WriteOutcome = void | { readonly failed: readonly FailedWrite[] }
+
+export interface FailedWrite {
+  /** One of those that were given: the very object. */
+  readonly record: unknown
+  readonly error: unknown
 }

@@ -4,6 +4,7 @@ import { deadlineIn, sleep } from '../core/environment.ts'
 import { Signal } from '../core/signal.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TaskName } from '../exactly-once/index.ts'
+import type { Pulse } from '../health/index.ts'
 import {
   FailureRate,
   findTroubles,
@@ -14,7 +15,7 @@ import {
 } from '../watermark/index.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { SourceStage } from './definitions.ts'
-import { policyOf } from './logic.ts'
+import { policyOf } from './failure-policy.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
 import { Pulled } from './pulled.ts'
 import { SourceTask } from './source-task.ts'
@@ -29,6 +30,7 @@ export class SourceRunner {
   readonly #runtime: StageRuntime<SourceStage>
   readonly #name: TaskName
   readonly #split: string
+  readonly #pulse: Pulse
   readonly #stop = new AbortController()
   readonly #lost = new AbortController()
   #committer: Committer | undefined
@@ -39,7 +41,8 @@ export class SourceRunner {
   readonly #book = new TroubleBook()
   #counted = { added: 0, addedLate: 0 }
 
-  constructor(runtime: StageRuntime<SourceStage>, name: TaskName, split: string) {
+  constructor(runtime: StageRuntime<SourceStage>, name: TaskName, split: string, pulse: Pulse) {
+    this.#pulse = pulse
     this.#runtime = runtime
     this.#name = name
     this.#split = split
@@ -75,6 +78,7 @@ export class SourceRunner {
         if (error instanceof FencedSignal) this.#runtime.vitals.forget(this.#producer)
         else {
           this.#failingSince ??= environment.now()
+          this.#pulse.failed(error)
           this.#runtime.vitals.urge()
           diagnose('task-restarted', { task: this.#name.id, error })
         }
@@ -93,10 +97,12 @@ export class SourceRunner {
     const task = new SourceTask(runtime, this.#name.id, this.#producer)
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
-      await committer.acquire()
+      await this.#pulse.during({ doing: 'taking over its state', by: 'outside' }, committer.acquire())
       if (before) await runtime.vitals.announce([this.#report(task, 'joining')])
       if (!task.finished) {
         this.#tell(task)
+        // It waits for what the outside has: nothing to do is no stall.
+        this.#pulse.load = () => ({ queued: false, owing: task.dirty, done: 0, pending: () => 0, places: [] })
         await this.#read(task, committer)
       }
       if (this.#lost.signal.aborted) return
@@ -108,6 +114,7 @@ export class SourceRunner {
       if (task.outputs !== undefined) task.endTrace(error)
       throw error
     } finally {
+      this.#pulse.ended()
       await committer.close()
       // The identity was of this life only.
       if (before && !this.finished) runtime.vitals.forget(this.#producer)
@@ -127,7 +134,8 @@ export class SourceRunner {
     )
     let committedAt = environment.monotonic()
     const commit = async (): Promise<void> => {
-      await committer.commit(task.uncommitted)
+      await this.#pulse.during({ doing: 'committing', by: 'outside' }, committer.commit(task.uncommitted))
+      this.#pulse.beat()
       committedAt = environment.monotonic()
       this.#tell(task)
       await environment.turn()

@@ -1,11 +1,13 @@
 import { hasCode } from '../broker/index.ts'
 import { deadlineIn, uuidv7 } from '../core/environment.ts'
 import { LeaseGroup, type LeaseStore, type TaskName } from '../exactly-once/index.ts'
+import type { StagePulse } from '../health/index.ts'
 import type { SourceStage } from './definitions.ts'
+import { endTask } from './end-task.ts'
 import { groupName, splitName } from './identity.ts'
 import { SourceRunner } from './source-runner.ts'
-import { endTask } from './task-runner.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { outletsOf } from './task-health.ts'
 import { Signal } from '../core/signal.ts'
 
 /**
@@ -19,6 +21,7 @@ export class SourceStageRunner {
   readonly #running = new Map<string, SourceRunner>()
   readonly #finished = new Set<string>()
   readonly #wake: Signal
+  readonly #health: StagePulse
   #stopping = false
   #failure: unknown
 
@@ -27,6 +30,7 @@ export class SourceStageRunner {
     this.#leases = leases
     this.#wake = new Signal(runtime.environment)
     const { pipeline, stage } = runtime
+    this.#health = runtime.health.stage(stage.name, outletsOf(runtime))
     this.#tasks = new Map(splits.map(split => [split, splitName(pipeline, stage.name, split)]))
   }
 
@@ -85,11 +89,13 @@ export class SourceStageRunner {
   #start(group: LeaseGroup, split: string): void {
     // Taken in the very round in which we were told to stop.
     if (this.#ending) return void group.release(split)
-    const runner = new SourceRunner(this.#runtime, this.#tasks.get(split)!, split)
+    const pulse = this.#health.begin(split)
+    const runner = new SourceRunner(this.#runtime, this.#tasks.get(split)!, split, pulse)
     this.#running.set(split, runner)
     runner.ended
       .catch(error => this.#fail(error))
       .finally(() => {
+        this.#health.end(pulse)
         this.#running.delete(split)
         if (runner.finished) this.#finished.add(split)
         group.setUnits(this.#open()) // first: what has ended must not be taken again

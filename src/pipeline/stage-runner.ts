@@ -4,14 +4,19 @@ import { deadlineIn, sleep } from '../core/environment.ts'
 import type { Position } from '../core/record.ts'
 import { GroupStore, type CommitStore } from '../exactly-once/index.ts'
 import { StreamError } from '../core/errors.ts'
+import type { Pulse, StagePulse } from '../health/index.ts'
 import type { LogEvent, LogReader, PartitionsRevoked, StartAt, TopicPartition } from '../spec/index.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
+import { endTask } from './end-task.ts'
 import { groupName, taskName } from './identity.ts'
 import { openGroupReader } from './leased-reader.ts'
 import type { Logic } from './logic.ts'
+import { Scout } from './scout.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { keepsKeys, otherPartitions } from './stage-shape.ts'
-import { endTask, TaskRunner, type ReaderControl } from './task-runner.ts'
+import { outletsOf } from './task-health.ts'
+import { TaskRunner, type ReaderControl } from './task-runner.ts'
+import { watched } from './watched.ts'
 
 type Runtime = StageRuntime<ProcessorStage | SinkStage>
 
@@ -32,6 +37,7 @@ export class StageRunner {
   /** Partitions of an index that have arrived, until all topics have sent theirs. */
   readonly #arriving = new Map<number, Set<string>>()
   readonly #fatal: (error: unknown) => void
+  readonly #health: StagePulse
   readonly #stop = new AbortController()
   #reader: LogReader | undefined
   #runtime: Runtime | undefined
@@ -47,6 +53,8 @@ export class StageRunner {
   constructor(runtime: StageRunnerRuntime, logic: () => Logic) {
     this.#base = runtime
     this.#logic = logic
+    this.#health = runtime.health.stage(runtime.stage.name, outletsOf(runtime))
+    new Scout(runtime, this.#health)
     this.#fatal = error => {
       this.#failure ??= error
       this.#stop.abort()
@@ -87,6 +95,7 @@ export class StageRunner {
           break
         }
         diagnose('receive-retried', { topics, attempt: ++attempt, error })
+        this.#health.lost(error)
         await this.#lose()
         await sleep(environment, delayOf({ first: 100, most: 5_000 }, attempt, environment), signal).catch(() => {})
       }
@@ -98,21 +107,16 @@ export class StageRunner {
 
   async #open(signal: AbortSignal): Promise<void> {
     const { adapter, environment, pipeline, stage, from, settings, store } = this.#base
-    this.#reader = await withRetry(
-      { adapter, environment, doing: `joining the group of stage '${stage.name}'`, signal },
-      () =>
-        openGroupReader(
-          adapter,
-          environment,
-          () => this.#base.leases(),
-          {
-            group: groupName(pipeline, stage.name),
-            topics: from.map(({ topic }) => topic.name),
-            sessionTimeout: settings.sessionTimeout,
-            maxBytes: settings.maxBufferedBytes
-          },
-          from[0]!.partitions
-        )
+    const options = {
+      group: groupName(pipeline, stage.name),
+      topics: from.map(({ topic }) => topic.name),
+      sessionTimeout: settings.sessionTimeout,
+      maxBytes: settings.maxBufferedBytes
+    }
+    const doing = `joining the group of stage '${stage.name}'`
+    const onRetry = (_: number, error: unknown): void => this.#health.lost(error)
+    this.#reader = await withRetry({ adapter, environment, doing, signal, onRetry }, () =>
+      openGroupReader(adapter, environment, () => this.#base.leases(), options, from[0]!.partitions)
     )
     this.#runtime = { ...this.#base, store: store === 'group' ? new GroupStore(this.#reader, adapter.location) : store }
   }
@@ -131,6 +135,7 @@ export class StageRunner {
       this.#interrupt = undefined
     }
     this.#forgetCutOff()
+    this.#health.found()
     for (const event of events) {
       if (event.kind === 'records') this.#tasks.get(event.partition)?.push(event)
       else if (event.kind === 'partitions-assigned') this.#assign(event.partitions)
@@ -153,14 +158,16 @@ export class StageRunner {
       this.#arriving.delete(partition)
       const before = this.#tasks.get(partition)
       before?.abandon()
+      const pulse = this.#health.begin(partition)
       const task = new TaskRunner(
         this.#runtime!,
         taskName(pipeline, stage.name, partition, partition),
-        this.#logic(),
-        this.#control()
+        watched(this.#logic(), pulse),
+        this.#control(pulse),
+        pulse
       )
       this.#tasks.set(partition, task)
-      task.ended.catch(this.#fatal)
+      task.ended.catch(this.#fatal).finally(() => this.#health.end(pulse))
     }
   }
 
@@ -182,7 +189,7 @@ export class StageRunner {
     event.release()
   }
 
-  #control(): ReaderControl {
+  #control(pulse: Pulse): ReaderControl {
     const { adapter } = this.#base
     return {
       seek: (place: TopicPartition, at: StartAt | 'committed', started: () => void) =>
@@ -208,6 +215,7 @@ export class StageRunner {
       // The end of a task may be the end of the stage: do not sit out a receive for it.
       finished: () => this.#interrupt?.abort(),
       processed: positions => {
+        pulse.beat()
         for (const position of positions) this.#processed.set(`${position.partition} ${position.topic}`, position)
         // On a queue this is the acknowledgement: what waits too long for it comes again.
         if (adapter.capabilities.positions === 'none' && this.#reader) this.#report(this.#reader, 0)
@@ -275,6 +283,7 @@ export class StageRunner {
       error => (this.#failure ??= error)
     )
     deadline.cancel()
+    this.#failure ??= this.#health.hanging()
     const positions = [...this.#processed.values()]
     if (this.#reader && positions.length > 0) await this.#reader.commit(positions).catch(() => {})
     await this.#reader?.close().catch(() => {})

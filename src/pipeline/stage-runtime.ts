@@ -1,11 +1,12 @@
 import type { BoundTopic, Sender } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import type { Tracing } from '../core/tracing.ts'
+import type { RunHealth } from '../health/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import type { ClientStore, CommitStore } from '../exactly-once/index.ts'
 import type { Stage } from './definitions.ts'
 import type { RunSettings } from './settings.ts'
-import type { VitalsPublisher } from './vitals-publisher.ts'
+import type { VitalsOutlets } from './vitals-outlets.ts'
 import type { VitalsView } from './vitals-view.ts'
 
 /** Everything that the tasks of one stage share in one run. */
@@ -23,11 +24,13 @@ export interface StageRuntime<Kind extends Stage = Stage> {
   readonly tasks: number
   readonly store: CommitStore
   readonly tracing: Tracing | undefined
+  readonly health: RunHealth
   /** Leases, on brokers without groups. */
   leases(): Promise<ClientStore>
   /** The sender for a topic: one per broker and run. */
   sender(topic: string): Sender
-  readonly vitals: VitalsPublisher
+  /** Where its tasks report. */
+  readonly vitals: VitalsOutlets
   /** What the producers of the inputs report. */
   readonly view: VitalsView
   /** What the tasks of this very stage report, on this worker and on others. */

@@ -2,6 +2,7 @@ import { withRetry, type BoundTopic } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { BrokerStore, changelogTopic, type CommitStore, type PositionStore } from '../exactly-once/index.ts'
+import type { AnyAdapter } from '../spec/index.ts'
 import type { Stage } from './definitions.ts'
 
 /** What a stage keeps by key, it keeps with the task of the partition that the key is in. */
@@ -72,4 +73,36 @@ export function otherPartitions(
     'bad-config',
     `topic '${topic.name}' has ${partitions} partitions, and stage '${stage.name}' of '${pipeline}' has its state by key in ${before}: a key would be in another partition than its state. Let the stage come to the end of the topic, then have it read a new topic, into which a stage copies this one; or give the stage another name, and it builds its state anew from what the topic still has (docs/exactly-once.md)`
   )
+}
+
+/** Undefined for a source, which reads none. */
+export function oneBroker(stage: Stage, from: readonly BoundTopic[]): AnyAdapter | undefined {
+  const brokers = new Set(from.map(bound => bound.adapter))
+  if (brokers.size <= 1) return from[0]?.adapter
+  throw new StreamError(
+    'unsupported',
+    `stage '${stage.name}' reads topics on several brokers: bring them to one first, with a stage that copies`
+  )
+}
+
+/** The number of tasks: task i reads partition i of each topic. */
+export function coPartitioned(stage: Stage, from: readonly BoundTopic[]): number {
+  const counts = new Set(from.map(bound => bound.partitions))
+  if (counts.size === 1) return from[0]!.partitions
+  const all = from.map(bound => `${bound.topic.name} has ${bound.partitions}`).join(', ')
+  throw new StreamError(
+    'bad-config',
+    `stage '${stage.name}' reads topics with different partition counts (${all}): task i reads partition i of each. Repartition one through a topic of the same count`
+  )
+}
+
+/** Can tasks that read and write these topics commit in their broker, and are they to? */
+export function commitsInBroker(
+  commitIn: 'broker' | 'store' | 'either',
+  adapter: AnyAdapter,
+  topics: readonly BoundTopic[]
+): boolean {
+  // A broker inside this process gains nothing by its transactions over a store inside this process.
+  const isWanted = commitIn === 'broker' || (commitIn === 'either' && adapter.capabilities.scope === 'network')
+  return isWanted && adapter.capabilities.transactions && topics.every(bound => bound.adapter === adapter)
 }

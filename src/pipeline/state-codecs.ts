@@ -1,5 +1,5 @@
 import type { SchemaRegistry } from '../core/registry.ts'
-import type { KeyedDefinition, StateRow } from '../state/index.ts'
+import { formOf, payloadOf, type KeyedDefinition, type StateRow } from '../state/index.ts'
 import type { ProcessorStage, Stage } from './definitions.ts'
 
 /**
@@ -23,12 +23,22 @@ export async function bindState(
 }
 
 /** Fetches what the codecs of the state need for the rows, before the rows are decoded; most need nothing. */
-export async function prepareRows(stage: Stage, rows: Iterable<StateRow>): Promise<Iterable<StateRow>> {
+export function prepareRows(stage: Stage, rows: readonly StateRow[]): Promise<void> | undefined {
   const codecs = stage.kind === 'processor' ? Object.entries(stage.state) : []
   const preparing = codecs.filter(([, { codec }]) => codec.prepare)
-  if (preparing.length === 0) return rows
-  const all = [...rows] // they can be read once
-  for (const [name, { codec }] of preparing)
-    await codec.prepare!(all.flatMap(({ slot, value }) => (slot === name && value ? [value] : [])))
-  return all
+  if (preparing.length === 0) return undefined
+  return prepared(preparing, rows)
+}
+
+async function prepared(
+  codecs: readonly (readonly [string, KeyedDefinition])[],
+  rows: readonly StateRow[]
+): Promise<void> {
+  for (const [name, { codec }] of codecs) {
+    const payloads = rows.flatMap(({ slot, value }) => {
+      const [state, form] = formOf(slot)
+      return state === name && value ? [payloadOf(value, form)] : []
+    })
+    if (payloads.length > 0) await codec.prepare!(payloads)
+  }
 }

@@ -1,30 +1,45 @@
-import { park, prepareBatch } from '../broker/index.ts'
-import { diagnose } from '../core/diagnostics.ts'
-import type { Position, RawRecord, StreamRecord } from '../core/record.ts'
-import type { ProducerId, Stamp } from '../core/stamp.ts'
-import type { Head, TaskLog, TaskName } from '../exactly-once/index.ts'
+import { prepareBatch } from '../broker/index.ts'
+import type { Position } from '../core/record.ts'
+import type { ProducerId } from '../core/stamp.ts'
+import { GroupStore, type Head, type TaskLog, type TaskName } from '../exactly-once/index.ts'
 import type { StartAt, TopicPartition } from '../spec/index.ts'
-import { TaskRows, type StateRow } from '../state/index.ts'
+import { TaskRows, type StoredState } from '../state/index.ts'
 import { noCounts } from '../watermark/index.ts'
-import { tryAgain } from './attempts.ts'
 import type { Committed } from './committer.ts'
 import { Completion } from './completion.ts'
+import { ConcurrentProcessing } from './concurrent-processing.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { HandlerContext } from './handler-context.ts'
 import { EventClock } from './event-clock.ts'
+import { policyOf, type Policy } from './failure-policy.ts'
 import type { InputBatch, MutableCounts, PartitionInput } from './input.ts'
-import { isPromise, policyOf, type Logic, type Policy } from './logic.ts'
+import type { Logic } from './logic.ts'
 import type { OutputBuffer } from './outputs.ts'
+import { RecordProcessing, type TaskTime } from './record-processing.ts'
+import { Retries } from './retries.ts'
+import { SequentialProcessing, type RecordFlow } from './sequential-processing.ts'
+import { SinkBatch } from './sink-batch.ts'
 import type { StageRuntime } from './stage-runtime.ts'
+import { cutBatch, joinBatches, StateLoader } from './state-loader.ts'
 import { headOf, openInputs, openOutputs } from './task-head.ts'
 import { outletsOf, TaskHealth } from './task-health.ts'
 import { traced } from './traced.ts'
+
+/** How a life of a task is told to end, and how it asks for a turn. */
+export interface TaskLife {
+  /** It must stop. */
+  readonly signal: AbortSignal
+  /** It is to end: it begins nothing new. */
+  readonly ending: AbortSignal
+  /** There is something to take over. */
+  wake(): void
+}
 
 /**
  * One life of one task of a processor or sink: takes records through decode, time and process, and gives the committer
  * its snapshots. Synchronous as long as the handler is; knows nothing of stores, brokers and assignment.
  */
-export class StreamTask implements Committed {
+export class StreamTask implements Committed, TaskTime {
   readonly inputs: PartitionInput[] = []
   readonly counts: MutableCounts = { ...noCounts }
   outputs!: OutputBuffer
@@ -40,8 +55,13 @@ export class StreamTask implements Committed {
   readonly #logic: Logic
   readonly #policy: Policy
   readonly #rows: TaskRows
+  readonly #loader: StateLoader
   readonly #context: HandlerContext
-  readonly #signal: AbortSignal
+  readonly #life: TaskLife
+  readonly #retries: Retries
+  readonly #batch: SinkBatch | undefined
+  #processing!: RecordProcessing
+  #flow!: RecordFlow
   #clock!: EventClock
   #completion: Completion | undefined
 
@@ -51,7 +71,7 @@ export class StreamTask implements Committed {
     partition: number,
     producer: ProducerId,
     logic: Logic,
-    signal: AbortSignal
+    life: TaskLife
   ) {
     this.#runtime = runtime
     this.#name = name
@@ -59,25 +79,44 @@ export class StreamTask implements Committed {
     this.#producer = producer
     this.#logic = logic
     this.#policy = policyOf(runtime.stage.failure)
-    this.#signal = signal
-    this.#rows = new TaskRows(runtime.stage.kind === 'processor' ? runtime.stage.state : {})
-    this.#context = new HandlerContext(name.id, signal, this.#rows.state, this.#rows.timers)
+    this.#life = life
+    const { stage, environment } = runtime
+    this.#rows = new TaskRows(stage.kind === 'processor' ? stage.state : {}, () => environment.now())
+    this.#context = new HandlerContext(name.id, life.signal, this.#rows.state, this.#rows.timers)
+    this.#retries = new Retries(name.id, this.#policy, runtime.environment, life.signal)
+    this.#batch = logic.write && new SinkBatch()
+    this.#loader = new StateLoader({
+      stage,
+      rows: this.#rows,
+      environment,
+      limit: runtime.settings.maxStateBytes / runtime.tasks,
+      take: rows => this.#rows.load(this.#retries.queue.taking(rows), environment.monotonic())
+    })
   }
 
-  /** Watermark of the inputs: the least of their partitions. */
+  /** Watermark of the inputs: the least of their partitions, and no farther than the first record that waits. */
   get watermark(): number {
-    return this.#clock.watermark
+    return Math.min(this.#clock.watermark, this.#retries.queue.oldest?.hold ?? Infinity)
   }
 
-  /** Nothing is left to fire. */
-  get settled(): boolean {
-    return !this.#clock.behind
+  /** There is something to fire, though time stands still, and nothing that it must wait for. */
+  get behind(): boolean {
+    return this.#clock.behind && !this.#flow.busy
+  }
+
+  /** Records are under way. */
+  get busy(): boolean {
+    return this.#flow.busy
   }
 
   // ---- Committed -------------------------------------------------------------------------------------------------
 
-  recover(head: Head | undefined, rows: Iterable<StateRow>): OutputBuffer {
-    this.#rows.load(rows, this.#runtime.environment.monotonic())
+  restore(state: StoredState): Promise<void> {
+    return this.#loader.restore(state)
+  }
+
+  recover(head: Head | undefined): OutputBuffer {
+    const { queue } = this.#retries
     this.inputs.push(...openInputs(this.#runtime, this.#partition, head, this.#rows.marks))
     Object.assign(this.counts, head?.counts)
     this.outputs = openOutputs(this.#runtime, this.#producer, head)
@@ -96,40 +135,81 @@ export class StreamTask implements Committed {
     const { view } = this.#runtime
     this.health = new TaskHealth(this.#name.id, environment, this.inputs, view, this.counts, outputs, outlets)
     this.#context.health = this.health
-    const watermark = this.#inputWatermark()
+    this.health.aside = queue.size
+    this.health.recovered(queue.failingSince)
+    const watermark = this.reached
     const { stage } = this.#runtime
     if (stage.kind === 'processor' && stage.interval) this.#completion = new Completion(stage.interval, head?.intervals)
     const completion = this.#completion
     this.#clock = new EventClock(
-      { ...parts, completion, outputs, input: from[0]!, environment, signal: this.#signal, full },
+      {
+        ...parts,
+        completion,
+        outputs,
+        input: from[0]!,
+        environment,
+        signal: this.#life.signal,
+        full,
+        loader: this.#loader
+      },
       watermark
     )
     this.#context.watermark = watermark
+    this.#batch?.committed(this.inputs, watermark)
+    const { signal, ending, wake } = this.#life
+    const shared = { counts: this.counts, health: this.health, retries: this.#retries, batch: this.#batch }
+    const all = { ...parts, ...shared, outputs, completion, environment, signal, ending, time: this }
+    this.#processing = new RecordProcessing(all)
+    const flow = {
+      ...all,
+      processing: this.#processing,
+      inputs: this.inputs,
+      fetch: (key: Uint8Array | null) => this.#loader.fetch([key]),
+      passed: () => {
+        this.dirty = true
+        this.uncommitted++
+      }
+    }
+    const concurrency = stage.kind === 'processor' ? stage.concurrency : 1
+    this.#flow =
+      concurrency === 1
+        ? new SequentialProcessing(flow)
+        : new ConcurrentProcessing({ ...flow, concurrency, patience: settings.commitInterval, wake })
     return outputs
   }
 
   snapshot(): ReturnType<Committed['snapshot']> {
     const head = headOf(this.inputs, this.outputs, this.counts, this.watermark, this.#completion)
-    return { head, state: this.#rows.changes(this.#runtime.environment.monotonic()), positions: this.positions() }
+    // What a timer that is due may still read is not gone yet.
+    if (!this.#clock.behind) this.#rows.state.sweep(this.#clock.watermark)
+    const state = this.#rows.changes(this.#runtime.environment.monotonic())
+    const waiting = this.#retries.queue.changes()
+    return { head, state: waiting.length > 0 ? [...state, ...waiting] : state, positions: this.positions() }
   }
 
-  /** Last processed, per topic. */
+  /** Last processed, per topic. Where the commit holds positions alone, what waits is not passed. */
   positions(): (TopicPartition & { readonly position: Position })[] {
-    return this.inputs.flatMap(({ bound, partition, position }) =>
-      position === undefined ? [] : [{ topic: bound.topic.name, partition, position }]
-    )
+    const isAlone = this.#retries.queue.size > 0 && this.#runtime.store instanceof GroupStore
+    return this.inputs.flatMap(({ bound, partition, position: last }) => {
+      const topic = bound.topic.name
+      const first = isAlone ? this.#retries.queue.oldestOf(topic) : undefined
+      const position = first ? first.before : last
+      return position === undefined ? [] : [{ topic, partition, position }]
+    })
   }
 
   applied(): void {
     this.counts.emitted += this.outputs.records.length
     this.#rows.committed()
+    this.#retries.queue.committed()
+    this.#batch?.committed(this.inputs, this.watermark)
     this.#logic.applied?.()
     this.dirty = false
     this.uncommitted = 0
   }
 
   beforeAppend(log: TaskLog): Promise<void> | void {
-    return this.#logic.beforeAppend?.(log)
+    if (this.#logic.beforeAppend) return this.#processing.flush(log)
   }
 
   /** Where an input goes on: after its committed position, else where the group stood. */
@@ -139,160 +219,76 @@ export class StreamTask implements Committed {
 
   // ---- records ---------------------------------------------------------------------------------------------------
 
-  /** Processes one batch of one input. `pause` is asked after each record: true ends early, the rest comes back. */
-  async process(input: PartitionInput, batch: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
+  /** Processes one batch of one input. `enough` is asked after each record: true ends early, the rest comes back. */
+  async process(input: PartitionInput, all: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
+    const [batch, rest] = this.#loader.complete ? [all, undefined] : cutBatch(all)
+    const fetching = this.#loader.fetch(batch.records.map(({ key }) => key))
+    if (fetching) await fetching
+    return joinBatches(await this.#processed(input, batch, enough), rest)
+  }
+
+  async #processed(input: PartitionInput, batch: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
     if (input.hasStranger(batch)) {
       // All tasks of a stage are announced before its first record: one look is enough (protocol H6).
-      await this.#runtime.view.refresh()
-      input.learn(this.#runtime.environment.monotonic())
+      await this.#runtime.view.meet(input.bound.topic.name)
+      input.learn(this.#runtime.environment)
     }
     const prepared = prepareBatch(input.bound, batch.records)
     if (prepared) await prepared
     const { tracing } = this.#runtime
-    if (!tracing) return this.#each(input, batch, enough)
+    if (!tracing) return this.#flow.take(input, batch, enough)
     const { bound, partition } = input
     const headers = batch.records.map(record => record.headers)
     const work = { task: this.#name.id, topic: bound.topic.name, partition, headers }
-    return traced(tracing, work, this.outputs, () => this.#each(input, batch, enough))
-  }
-
-  async #each(input: PartitionInput, batch: InputBatch, enough: () => boolean): Promise<InputBatch | undefined> {
-    const { records, stamps } = batch
-    for (let index = 0; index < records.length; index++) {
-      const pending = this.#one(input, records[index]!, stamps[index])
-      if (pending) await pending
-      if (enough() && index + 1 < records.length)
-        return { records: records.slice(index + 1), stamps: stamps.slice(index + 1) }
-    }
-    return undefined
+    return traced(tracing, work, this.outputs, async () => this.#flow.take(input, batch, enough))
   }
 
   /** Takes in news of the producers; fires timers if time went on. */
   async learn(): Promise<void> {
     let rose = false
     const { environment, settings } = this.#runtime
-    const now = environment.monotonic()
     for (const input of this.inputs) {
-      rose = input.learn(now) || rose
+      rose = input.learn(environment) || rose
+      if (input.passOver(environment, this.#name.id, this.counts)) this.dirty = rose = true
       input.tracker.forget(environment.now(), settings.forgetProducersAfter)
     }
-    if (rose || this.#clock.behind) await this.#advance()
+    if (rose || this.behind) await this.advance()
+    if (!this.#clock.behind) await this.#loader.sweep(this.#clock.watermark)
   }
 
-  /** Processes one record. A promise only where the handler is asynchronous or failed. */
-  #one(input: PartitionInput, raw: RawRecord, stamp: Stamp | undefined): Promise<void> | undefined {
-    this.dirty = true
-    this.uncommitted++
-    if (input.isRepeat(raw, stamp, this.#name.id, this.counts)) {
-      if (!input.isBehind(raw)) input.position = raw.position
-      return undefined
-    }
-    let record: StreamRecord | undefined
-    const mark = this.outputs.mark()
-    const attempt = (): Promise<void> | undefined => {
-      if (record === undefined) {
-        this.#context.begin(null, undefined) // what a failure undoes must not be the work of the record before
-        record = input.decode(raw, stamp)
-      }
-      const { eventTime } = record
-      this.#context.begin(raw.key, record)
-      const result = this.#logic.process(record, this.#context)
-      if (result === undefined) return undefined
-      if (isPromise(result)) return Promise.resolve(result).then(outputs => this.outputs.collect(outputs, eventTime))
-      return this.outputs.collect(result, eventTime)
-    }
-    const settle = (): Promise<void> | undefined => this.#settle(input, raw, stamp, record)
-    const failed = (error: unknown): Promise<void> => this.#failed(input, raw, stamp, mark, error, attempt, settle)
-    try {
-      const pending = attempt()
-      if (pending) return pending.then(settle, failed)
-    } catch (error) {
-      return failed(error)
-    }
-    return settle()
+  /** Takes over what is done, tries again what is due. */
+  turn(enough: () => boolean): Promise<void> {
+    return this.#flow.turn(enough)
   }
 
-  /** The record is done: its position, its sequence, its time. */
-  #settle(
-    input: PartitionInput,
-    raw: RawRecord,
-    stamp: Stamp | undefined,
-    record: StreamRecord | undefined
-  ): Promise<void> | undefined {
-    if (record) {
-      this.counts.processed++
-      const { expired } = this.#context
-      if (record.late) this.#untimely('late', record, input.tracker.watermark)
-      if (expired) this.#untimely('expired', record, this.watermark)
-      input.count(expired ? 'expired' : record.late ? 'late' : 'processed', record.eventTime)
-    } else input.count('parked', stamp?.eventTime ?? raw.timestamp)
-    this.#completion?.add(record?.eventTime ?? stamp?.eventTime ?? raw.timestamp, !record, this.watermark)
-    input.position = raw.position
-    input.mark(raw, stamp, this.#runtime.environment)
-    const rose = stamp
-      ? input.tracker.processed(stamp)
-      : record !== undefined && input.tracker.processedForeign(record.eventTime)
-    return rose || this.#clock.behind ? this.#advance() : undefined
+  /** Until the next attempt at a record that was put aside, ms; `undefined` when there is none. */
+  get retryIn(): number | undefined {
+    return this.#flow.retryIn
   }
 
-  #untimely(how: 'late' | 'expired', record: StreamRecord, watermark: number): void {
-    this.counts[how]++
-    const { topic, partition, position, eventTime } = record
-    diagnose(`record-${how}`, { task: this.#name.id, topic, partition, position, behind: watermark - eventTime })
+  /** No more records are taken. */
+  get blocked(): boolean {
+    return this.#flow.blocked
   }
 
-  async #failed(
-    input: PartitionInput,
-    raw: RawRecord,
-    stamp: Stamp | undefined,
-    mark: number,
-    error: unknown,
-    attempt: () => unknown,
-    settle: () => Promise<void> | undefined
-  ): Promise<void> {
-    const place = { topic: input.bound.topic.name, partition: input.partition }
-    const { environment } = this.#runtime
-    const undo = (): void => {
-      this.health.failed()
-      this.#context.rollback()
-      this.outputs.rollback(mark)
-    }
-    undo()
-    const attempts = {
-      task: this.#name.id,
-      policy: this.#policy,
-      environment,
-      signal: this.#signal,
-      place,
-      record: raw
-    }
-    const gaveUp = await tryAgain(attempts, error, async () => {
-      try {
-        await attempt()
-      } catch (thrown) {
-        undo()
-        throw thrown
-      }
-    })
-    this.health.recovered()
-    if (!gaveUp) return settle()
-    this.outputs.push(park(place, raw, this.#name.id, gaveUp.error, gaveUp.attempts))
-    this.counts.parked++
-    await this.#settle(input, raw, stamp, undefined)
+  /** Begins nothing more; resolves when nothing is under way. */
+  drain(): Promise<void> {
+    return this.#flow.drain()
   }
 
   // ---- time ------------------------------------------------------------------------------------------------------
 
-  #inputWatermark(): number {
-    let least = Infinity
+  get reached(): number {
+    let least = this.#retries.queue.oldest?.hold ?? Infinity
     for (const { tracker } of this.inputs) if (tracker.watermark < least) least = tracker.watermark
     return least
   }
 
   /** Takes the watermark of the inputs, and fires what is due. Synchronous as long as the handlers are. */
-  #advance(): Promise<void> | undefined {
-    const watermark = Math.max(this.#inputWatermark(), this.watermark)
-    if (watermark === this.watermark && !this.#clock.behind) return undefined
+  advance(): Promise<void> | undefined {
+    const watermark = Math.max(this.reached, this.#clock.watermark)
+    if (watermark === this.#clock.watermark && !this.#clock.behind) return undefined
+    if (this.#clock.fires(watermark) && !this.#flow.mayFire()) return undefined
     this.dirty = true
     this.#context.watermark = watermark
     return this.#clock.advance(watermark)

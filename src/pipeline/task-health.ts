@@ -53,6 +53,8 @@ export type Outlet = () => number | undefined
 export class TaskHealth {
   /** Records that its producers have committed and that it has not processed. */
   pending: number = 0
+  /** Those that it has gone past, and tries again. */
+  aside: number = 0
   readonly #task: string
   readonly #environment: Environment
   readonly #inputs: readonly PartitionInput[]
@@ -69,7 +71,7 @@ export class TaskHealth {
   #last: { readonly done: number; readonly processed: number; readonly late: number } & Written
   #failed = 0
   #failingSince: number | undefined
-  #diagnosis: Diagnosis = { heldBy: undefined, upstream: {}, troubles: [] }
+  #diagnosis: Diagnosis = { heuristic: false, heldBy: undefined, upstream: {}, troubles: [] }
   #troubles: readonly Trouble[] = []
   #lookedAt = -Infinity
   /** The clock less time that never jumps, at that look. */
@@ -107,16 +109,24 @@ export class TaskHealth {
     this.#failingSince ??= this.#environment.now()
   }
 
-  /** The record that failed is done, or parked. */
-  recovered(): void {
-    this.#failingSince = undefined
+  /** The record that failed is done, or parked. @param since another one fails, ms since the epoch */
+  recovered(since?: number): void {
+    this.#failingSince = since
   }
 
   report(): ReportedHealth {
-    const { heldBy, upstream } = this.#look()
+    const { heuristic, heldBy, upstream } = this.#look()
     const { pending } = this
     const { failureRate, lateRate } = this.#rates()
-    return { pending, failureRate, lateRate, upstream, troubles: this.#troubles, ...(heldBy && { heldBy }) }
+    return {
+      pending,
+      failureRate,
+      lateRate,
+      upstream,
+      troubles: this.#troubles,
+      ...(heuristic && { heuristic }),
+      ...(heldBy && { heldBy })
+    }
   }
 
   /** True when who is in trouble, or who holds the watermark, is not what it was: others should hear of it at once. */
@@ -138,7 +148,7 @@ export class TaskHealth {
   }
 
   timeliness(watermark: number): Timeliness {
-    const { heldBy, upstream } = this.#look()
+    const { heuristic, heldBy, upstream } = this.#look()
     let { failureRate, lateRate } = this.#rates()
     let { pending } = this
     let { late, parked } = this.#counts
@@ -168,7 +178,7 @@ export class TaskHealth {
       troubles: this.#troubles,
       upstream: upstream as Readonly<Record<string, StageHealth>>,
       stale,
-      exact: !this.#inputs.some(({ tracker }) => tracker.heuristic)
+      exact: !heuristic
     }
   }
 
@@ -191,13 +201,19 @@ export class TaskHealth {
     if (isSame && monotonic - this.#lookedAt < freshFor) return this.#diagnosis
     this.#base = now - monotonic
     this.#lookedAt = monotonic
-    this.pending = 0
+    this.pending = this.aside
     const inputs = this.#inputs.map((input, index): HealthInput => {
       const backlog = this.#backlogs[index]!
       const { tracker, membership, partition, bound } = input
       backlog.update(tracker, membership, partition, monotonic)
       this.pending += backlog.records
-      return { topic: bound.topic.name, partition, tracker, membership, waitingSince: backlog.since }
+      return {
+        topic: bound.topic.name,
+        partition,
+        tracker,
+        membership,
+        waitingSince: input.waits ? undefined : backlog.since
+      }
     })
     this.#measure(monotonic)
     const { tasks, deafSince } = this.#hearing

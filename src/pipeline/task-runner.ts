@@ -1,19 +1,24 @@
 import { delayOf, hasCode } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
-import { deadlineIn, sleep, type Environment } from '../core/environment.ts'
+import { sleep } from '../core/environment.ts'
 import type { ProducerId } from '../core/stamp.ts'
 import type { TaskName } from '../exactly-once/index.ts'
+import type { Pulse } from '../health/index.ts'
 import type { RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
-import type { OutputVitals, VitalsState } from '../watermark/index.ts'
+import type { VitalsState } from '../watermark/index.ts'
+import { Aligner } from './aligner.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
-import { policyOf, type Logic } from './logic.ts'
+import { policyOf } from './failure-policy.ts'
+import type { Logic } from './logic.ts'
 import type { PartitionInput } from './input.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { StreamTask } from './stream-task.ts'
-import { inputVitals } from './task-head.ts'
+import { taskReport } from './task-report.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
+import { loadOf } from './watched.ts'
+import { Slice } from './turns.ts'
 import { Signal } from '../core/signal.ts'
 
 /** What a task asks of the reader of its stage. */
@@ -42,8 +47,11 @@ export class TaskRunner {
   readonly #partition: number
   readonly #logic: Logic
   readonly #control: ReaderControl
+  readonly #pulse: Pulse
   readonly #wake: Signal
   readonly #abort = new AbortController()
+  /** Nothing new is begun, and nothing waited for. */
+  readonly #ending = new AbortController()
   #task: StreamTask | undefined
   #committer: Committer | undefined
   #producer: ProducerId
@@ -53,7 +61,14 @@ export class TaskRunner {
   #gotOn = false
   #turn = 0
 
-  constructor(runtime: StageRuntime<ProcessorStage | SinkStage>, name: TaskName, logic: Logic, control: ReaderControl) {
+  constructor(
+    runtime: StageRuntime<ProcessorStage | SinkStage>,
+    name: TaskName,
+    logic: Logic,
+    control: ReaderControl,
+    pulse: Pulse
+  ) {
+    this.#pulse = pulse
     this.#runtime = runtime
     this.#name = name
     this.#partition = name.ordinal
@@ -82,6 +97,7 @@ export class TaskRunner {
   /** Commits what is done and ends. */
   release(): Promise<void> {
     this.#releasing = true
+    this.#ending.abort()
     this.#wake.raise()
     return this.ended
   }
@@ -96,6 +112,7 @@ export class TaskRunner {
   /** It is not ours any more, or there is no time: drop what is not committed. */
   abandon(): void {
     this.#releasing = true
+    this.#ending.abort()
     this.#abort.abort()
     this.#wake.raise()
   }
@@ -107,12 +124,15 @@ export class TaskRunner {
       try {
         await this.#live()
       } catch (error) {
-        if (this.#abort.signal.aborted) break
+        if (this.#abort.signal.aborted || (this.#releasing && hasCode(error, 'aborted'))) break
         // A life that got something done, or went well for a while, starts the count anew.
         if (this.#gotOn || environment.monotonic() - started > 30_000) attempt = 1
         if (isFatal(error) || this.#givesUp(error, attempt)) throw error
         if (error instanceof FencedSignal) this.#runtime.vitals.forget(this.#producer)
-        else diagnose('task-restarted', { task: this.#name.id, error })
+        else {
+          this.#pulse.failed(error)
+          diagnose('task-restarted', { task: this.#name.id, error })
+        }
         await sleep(environment, delayOf({ first: 50, most: 5_000 }, attempt, environment), this.#abort.signal).catch(
           () => {}
         )
@@ -130,11 +150,15 @@ export class TaskRunner {
   async #live(): Promise<void> {
     const runtime = this.#runtime
     if (runtime.store.outputs === 'before') this.#producer = mortalProducer(runtime.environment)
-    const task = new StreamTask(runtime, this.#name, this.#partition, this.#producer, this.#logic, this.#abort.signal)
+    const task = new StreamTask(runtime, this.#name, this.#partition, this.#producer, this.#logic, {
+      signal: this.#abort.signal,
+      ending: this.#ending.signal,
+      wake: () => this.#wake.raise()
+    })
     this.#gotOn = false
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
-      await committer.acquire()
+      await this.#pulse.during({ doing: 'taking over its state', by: 'outside' }, committer.acquire())
       // Nobody has announced the task of a partition that was added while we run.
       if (runtime.store.outputs === 'before' || this.#partition >= runtime.tasks)
         await runtime.vitals.announce([this.#report(task, 'joining')])
@@ -142,8 +166,10 @@ export class TaskRunner {
       // Before anything is processed: what is told is what is committed.
       this.#tell(task)
       await Promise.all(task.inputs.map(input => this.#start(task, input)))
+      this.#pulse.load = () => loadOf(task)
       await this.#loop(task, committer)
     } finally {
+      this.#pulse.ended()
       this.#task = undefined
       this.#logic.discard?.()
       await committer.close()
@@ -166,38 +192,50 @@ export class TaskRunner {
       return Math.max(task.uncommitted, records.length) >= settings.commitRecords || bytes >= settings.commitBytes
     }
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
+    const slice = new Slice(environment)
+    const aligner = new Aligner(this.#runtime, this.#name.id)
     while (!this.#releasing) {
       await task.learn()
       if (task.health.hasNews()) this.#runtime.vitals.urge()
-      const input = this.#nextInput(task.inputs)
+      let records = 0
+      const enough = (): boolean =>
+        full() || this.#releasing || ((++records & 15) === 0 && (slice.spent || (task.dirty && due())))
+      await task.turn(enough)
+      aligner.update(task.inputs)
+      const input = task.blocked ? undefined : this.#nextInput(task.inputs)
       const batch = input?.take()
       if (input && batch) {
-        let records = 0
-        const enough = (): boolean => full() || this.#releasing || ((++records & 15) === 0 && task.dirty && due())
-        const rest = await task.process(input, batch, enough)
+        const rest = await task.process(
+          input,
+          batch,
+          () => enough() || ((records & 15) === 0 && aligner.isTooFar(input))
+        )
         if (rest) input.putBack(rest)
         this.#flow(input)
       }
       if (task.dirty && due()) {
         await this.#commit(task, committer)
         committedAt = environment.monotonic()
-        await environment.turn()
-      } else if (!task.settled) {
-        await environment.turn() // timers by the thousand: others get a turn between them
-      } else if (!task.inputs.some(candidate => candidate.queued)) {
-        const finished = task.watermark === Infinity && !task.dirty
+        await slice.yield()
+      } else if (task.behind) {
+        await slice.yield() // timers by the thousand: others get a turn between them
+      } else if (task.blocked || !task.inputs.some(candidate => candidate.ready)) {
+        const finished = task.watermark === Infinity && !task.dirty && !task.busy
         if (finished && !this.finished) {
           await committer.drain(false)
           this.finished = true
           this.#tell(task)
           this.#control.finished()
         }
+        const commitIn = task.dirty ? committedAt + settings.commitInterval - environment.monotonic() : undefined
         await this.#wake.wait(
-          task.dirty ? Math.max(0, committedAt + settings.commitInterval - environment.monotonic()) : undefined
+          soonest(commitIn, task.retryIn, aligner.lookIn, ...task.inputs.map(({ tracker }) => tracker.lookIn))
         )
-      }
+        slice.begin()
+      } else if (slice.spent) await slice.yield()
     }
     if (this.#abort.signal.aborted) return
+    await task.drain()
     await committer.drain(task.dirty)
     this.#control.processed(task.positions())
     this.#tell(task)
@@ -208,7 +246,7 @@ export class TaskRunner {
 
   async #commit(task: StreamTask, committer: Committer): Promise<void> {
     const positions = task.positions()
-    await committer.commit(task.uncommitted)
+    await this.#pulse.during({ doing: 'committing', by: 'outside' }, committer.commit(task.uncommitted))
     this.#gotOn = true
     this.#control.processed(positions)
     this.#tell(task)
@@ -219,7 +257,7 @@ export class TaskRunner {
     let next: PartitionInput | undefined
     for (let step = 1; step <= inputs.length; step++) {
       const input = inputs[(this.#turn + step) % inputs.length]!
-      if (input.queued && (!next || input.tracker.watermark < next.tracker.watermark)) next = input
+      if (input.ready && (!next || input.tracker.watermark < next.tracker.watermark)) next = input
     }
     if (next) this.#turn = inputs.indexOf(next)
     return next
@@ -248,51 +286,14 @@ export class TaskRunner {
   }
 
   #report(task: StreamTask, state: VitalsState): VitalsReport {
-    const outputs = new Map<string, OutputVitals>()
-    const watermark =
-      this.finished || state === 'left'
-        ? Infinity
-        : state === 'joining'
-          ? -Infinity
-          : Math.min(task.watermark, task.outputs.watermark)
-    for (const [topic, written] of task.outputs.vitals()) outputs.set(topic, { watermark, ...written })
     const durable = this.#runtime.store.outputs !== 'before'
     const commit = this.#committer?.commitNumber ?? 0
-    return {
-      producer: this.#producer,
-      task: this.#name.id,
-      durable,
-      state,
-      watermark: task.watermark,
-      outputs,
-      inputs: inputVitals(task.inputs),
-      counts: { ...task.counts },
-      commit,
-      health: () => task.health.report(),
-      hasNews: () => task.health.hasNews()
-    }
+    return taskReport(task, { producer: this.#producer, task: this.#name.id, durable, state, commit }, this.finished)
   }
 }
 
-/** How long a task that was abandoned may take to notice, ms: a handler that ignores its signal holds nobody up. */
-const patience = 1_000
-
-/** Ends a task within `timeout`: asks, then tells. Rejects with its fatal error. */
-export async function endTask(task: Endable, timeout: Promise<void>, environment: Environment): Promise<void> {
-  const ended = task.release().catch(error => {
-    if (!hasCode(error, 'aborted')) throw error
-  })
-  const abandoned = timeout.then(() => {
-    task.abandon()
-    return 'abandoned' as const
-  })
-  if ((await Promise.race([ended, abandoned])) !== 'abandoned') return
-  const deadline = deadlineIn(environment, patience)
-  await Promise.race([ended, deadline.reached])
-  deadline.cancel()
-}
-
-interface Endable {
-  release(): Promise<void>
-  abandon(): void
+/** The shortest wait, ms; `undefined` is none. */
+function soonest(...waits: readonly (number | undefined)[]): number | undefined {
+  const least = Math.min(...waits.map(wait => wait ?? Infinity))
+  return least === Infinity ? undefined : Math.max(0, least)
 }

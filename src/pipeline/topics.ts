@@ -38,7 +38,7 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
       throw new StreamError('unknown-topic', `${adapter.location} does not know topic '${name}' yet`, {
         retryable: true
       })
-    return description
+    return description && { ...description, compacted: await isCompacted(adapter, admin, name) }
   })
   if (!found)
     throw new StreamError(
@@ -55,7 +55,20 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
       'bad-config',
       `topic '${name}' has ${found.partitions} partitions on ${adapter.location}, its definition says ${partitions}: make them agree`
     )
-  return bindTopic(topic, adapter, found.partitions, registry)
+  if (topic.gaps === 'stall' && found.compacted)
+    throw new StreamError(
+      'bad-config',
+      `topic '${name}' on ${adapter.location} is compacted, or does not say whether it is: it has gaps that are no loss, and cannot have gaps: 'stall'`
+    )
+  return bindTopic(topic, adapter, found.partitions, registry, found.compacted)
+}
+
+/** May records of a topic vanish because others have their key? Where it can be asked, the topic decides. */
+async function isCompacted({ capabilities }: AnyAdapter, admin: AdminDriver, topic: string): Promise<boolean> {
+  if (!capabilities.lossy.compaction) return false
+  // Who may not ask goes on without: then a gap says nothing.
+  const settings = await admin.topicSettings?.(topic, []).catch(() => undefined)
+  return settings?.compacted?.value ?? true
 }
 
 /** The group that keeps what is parked on a queue, where a topic without a reader keeps nothing. */

@@ -13,6 +13,7 @@ import {
   type ReportedHealth,
   type Vitals
 } from '../watermark/index.ts'
+import { restoreVitals } from './vitals-topic.ts'
 
 /** Its health is asked for with each beat: a task that hangs does not report, and is reported of. */
 interface Report extends Omit<Vitals, 'beat' | 'health'> {
@@ -170,6 +171,7 @@ export class VitalsPublisher {
     } catch (error) {
       for (const producer of producers) if (this.#reports.has(producer)) this.#dirty.add(producer)
       diagnose('vitals-lost', { topic: vitalsTopic, error })
+      await restoreVitals(this.#adapter, this.#environment, error)
     }
   }
 

@@ -1,25 +1,24 @@
-import { hasCode, withRetry } from '../broker/index.ts'
-import { sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
+import { hasCode } from '../broker/index.ts'
+import { deadlineIn, sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import {
   Clocks,
   decodeVitalsMessage,
   silence,
   TopicMembership,
-  vitalsTopic,
   type Vitals,
   type VitalsMessage
 } from '../watermark/index.ts'
+import { Deafness } from './deafness.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
+import { openVitals, restoreVitals } from './vitals-topic.ts'
 
 /** On a queue: how long those who were here before have for telling us what they know, ms. */
 const settling = 1_000
 /** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
 const politeness = 150
-/** A broker that has answered with nothing but errors for so long is not heard, ms; */
-const failingFor = 1_000
-/** nor one that has not answered at all for so long. */
-const deafAfter = 3_000
+/** How long a task waits for word of a producer that nobody has told it of, ms; then it goes on, and time waits. */
+const introduction = 1_000
 
 /** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
 function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
@@ -54,11 +53,12 @@ export class VitalsView {
   #answer: Timer | undefined
   #openedAt = 0
   readonly #clocks = new Clocks()
+  readonly #deafness: Deafness
   /** What comes now has just been said: the past is read. */
   #live = false
-  /** The first of the errors since the broker last answered, monotonic ms; and whether a call hangs. */
-  #failingSince: number | undefined
-  #hangingSince: number | undefined
+  /** Topic -> producers of it that have written before we heard of them, and whom we are asking for. */
+  readonly #meeting = new Map<string, number>()
+  #isOpen = false
   /** The subscription was lost: what was said until the next one is not known yet. `asking`: it is being found out. */
   #missing: 'nothing' | 'something' | 'asking' = 'nothing'
 
@@ -67,6 +67,7 @@ export class VitalsView {
     this.#adapter = adapter
     this.#environment = environment
     this.#publisher = publisher
+    this.#deafness = new Deafness(environment)
     this.#queue = adapter.capabilities.positions === 'none'
     this.#name = uuidv7(environment)
     // What this process says itself needs no way over a queue, which may lose it to us.
@@ -80,6 +81,7 @@ export class VitalsView {
       for (const { reject } of this.#refreshers.splice(0)) reject(error)
     })
     await this.refresh()
+    this.#isOpen = true
     this.#openedAt = this.#environment.monotonic()
     if (!this.#queue || !this.#publisher) return
     await this.#publisher.ask(this.#name)
@@ -89,10 +91,7 @@ export class VitalsView {
 
   /** Since when its broker has not answered, monotonic ms: others may be well, they are not heard. */
   get deafSince(): number | undefined {
-    const since = this.#failingSince
-    // One error is nothing: a broker that has moved answers at the next attempt.
-    if (since !== undefined && this.#environment.monotonic() - since >= failingFor) return since
-    return this.#hangingSince
+    return this.#deafness.since
   }
 
   #moment(): { now: number; monotonic: number } {
@@ -130,6 +129,34 @@ export class VitalsView {
     })
   }
 
+  /**
+   * A producer of this topic has written that nobody has told us of: what is said by now is read first (protocol H6). Who cannot
+   * be heard cannot be waited for: then it goes on after a second, and the watermarks of the topic stay until it is heard.
+   */
+  async meet(topic: string): Promise<void> {
+    this.topic(topic).markIncomplete()
+    this.#meeting.set(topic, (this.#meeting.get(topic) ?? 0) + 1)
+    const heard = this.refresh().then(
+      () => {
+        const others = this.#meeting.get(topic)! - 1
+        if (others > 0) this.#meeting.set(topic, others)
+        else this.#meeting.delete(topic)
+        this.#completeAll()
+      },
+      () => {} // it is closed
+    )
+    const enough = deadlineIn(this.#environment, introduction)
+    await Promise.race([heard, enough.reached])
+    enough.cancel()
+  }
+
+  /** Everything that was said is read: time may go on, but for topics with strangers. */
+  #completeAll(): void {
+    if (this.#missing !== 'nothing') return
+    for (const [name, membership] of this.#topics) if (!this.#meeting.has(name)) membership.markComplete()
+    for (const listener of this.#listeners) listener()
+  }
+
   async close(): Promise<void> {
     this.#abort.abort()
     this.#interrupt?.abort()
@@ -143,20 +170,22 @@ export class VitalsView {
     const { signal } = this.#abort
     while (!signal.aborted) {
       try {
-        this.#reader ??= await this.#openReader(signal)
+        this.#reader ??= await openVitals(this.#adapter, this.#environment, signal)
         if (this.#missing === 'something') await this.#askAgain()
         await this.#receive(this.#reader)
       } catch (error) {
         if (signal.aborted) return
         if (hasCode(error, 'aborted')) continue
-        if (!this.#adapter.classify(error).retryable) throw error
-        this.#failingSince ??= this.#environment.monotonic()
+        // Whoever starts must know; whoever runs goes on without, whatever it is.
+        if (!this.#isOpen && !this.#adapter.classify(error).retryable) throw error
+        this.#deafness.failed()
         this.#live = false
         this.#clocks.forget()
         // The reports merge upwards, so reading them again from the start does no harm.
         await this.#reader?.close().catch(() => {})
         this.#reader = undefined
         if (this.#queue && this.#publisher) this.#miss()
+        await restoreVitals(this.#adapter, this.#environment, error)
         await sleep(this.#environment, 250, signal).catch(() => {})
       }
     }
@@ -176,35 +205,21 @@ export class VitalsView {
       () => {
         if (this.#missing !== 'asking') return
         this.#missing = 'nothing'
-        for (const membership of this.#topics.values()) membership.markComplete()
         // Whoever waits for a refresh has waited for this.
         this.#interrupt?.abort()
-        for (const listener of this.#listeners) listener()
+        this.#completeAll()
       },
       true
-    )
-  }
-
-  #openReader(signal: AbortSignal): Promise<PartitionReader> {
-    const adapter = this.#adapter
-    return withRetry({ adapter, environment: this.#environment, doing: `opening '${vitalsTopic}'`, signal }, () =>
-      adapter.partitionReader!({
-        topic: vitalsTopic,
-        partition: 0,
-        from: 'earliest',
-        readCommitted: false,
-        maxBytes: 1024 * 1024
-      })
     )
   }
 
   async #receive(reader: PartitionReader): Promise<void> {
     this.#interrupt = new AbortController()
     const waiting = this.#refreshers.length > 0 && this.#missing === 'nothing'
-    const hanging = this.#watchCall()
+    const hanging = this.#deafness.watch()
     try {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
-      this.#failingSince = this.#hangingSince = undefined
+      this.#deafness.answered()
       for (const record of records) if (record.value) this.#report(record.value)
       let news = records.length > 0
       const before = this.#environment.monotonic() - silence
@@ -220,17 +235,6 @@ export class VitalsView {
       hanging.cancel()
       this.#interrupt = undefined
     }
-  }
-
-  /** Notices a call that does not come back. Two timers: one that is late because this process was busy proves nothing. */
-  #watchCall(): { cancel(): void } {
-    const since = this.#environment.monotonic()
-    let timer = this.#environment.timer(
-      deafAfter - 100,
-      () => (timer = this.#environment.timer(100, () => (this.#hangingSince = since), true)),
-      true
-    )
-    return { cancel: () => timer.cancel() }
   }
 
   #report(value: Uint8Array): void {

@@ -25,6 +25,50 @@ export interface PartitionBacklog {
   readonly records: number
 }
 
+/** A setting that bears on the guarantees. */
+export interface Setting<Value> {
+  readonly value: Value
+  /** As the backend calls it: `retention.ms`. */
+  readonly name: string
+}
+
+/** What a topic is set to, as far as the backend has such a thing. Times in ms; `Infinity` for ever. */
+export interface TopicSettings {
+  /** Only the last record of each key stays. */
+  readonly compacted?: Setting<boolean>
+  /** Records are deleted after so long, read or not. */
+  readonly retention?: Setting<number>
+  /** The oldest records of a partition are deleted beyond so many bytes, read or not. */
+  readonly retentionBytes?: Setting<number>
+  /** Records that wait for a reader for so long are dropped as if they had been read: Pulsar's TTL. */
+  readonly expiry?: Setting<number>
+  /** The broker moves records out of the topic by itself: where to. */
+  readonly deadLetter?: Setting<string>
+  /** The oldest records are dropped when readers are too far behind. */
+  readonly evictsBacklog?: Setting<boolean>
+  /** A broker that lacks acknowledged records may take over. */
+  readonly losesOnFailover?: Setting<boolean>
+  /** Copies of each record, and how many of them an acknowledgement waits for. */
+  readonly copies?: Setting<{ readonly all: number; readonly acknowledged: number }>
+  /** What this client may not do with it, as far as the backend tells without trying. */
+  readonly denied: readonly ('read' | 'write' | 'describe')[]
+  /** What else its owner should know: a sentence each. */
+  readonly notes?: readonly string[]
+}
+
+export interface BrokerSettings {
+  /** What the server says of itself: `Apache Pulsar 4.0.1`. */
+  readonly version?: string
+  /** The server is too old for what this adapter needs: the sentence says which. */
+  readonly tooOld?: string
+  /** Longest transaction that the broker allows, and what this client asks for, ms. */
+  readonly transactionTimeout?: { readonly allowed: Setting<number>; readonly asked: number }
+  /** The sessions that the broker allows to members of a group, ms. */
+  readonly session?: { readonly least: Setting<number>; readonly most: Setting<number> }
+  /** Positions of a group without members are forgotten after so long, ms. */
+  readonly groupRetention?: Setting<number>
+}
+
 export interface AdminDriver {
   /** Rejects with code `topic-exists`, also when the counts agree. Resolves once the topic can be written and read. */
   createTopic(topic: CreateTopic): Promise<void>
@@ -60,5 +104,9 @@ export interface AdminDriver {
    * whether or not it was acknowledged. Rejects with `unsupported` where nothing is kept that was acknowledged.
    */
   seekGroup?(group: string, topic: string, time: number): Promise<void>
+  /** What bears on the guarantees, for `tidemark doctor`. Absent where nothing can be asked. Changes nothing. */
+  brokerSettings?(): Promise<BrokerSettings>
+  /** The same of a topic; of a queue also of these groups. Rejects with `unknown-topic`. */
+  topicSettings?(topic: string, groups: readonly string[]): Promise<TopicSettings>
   close(): Promise<void>
 }

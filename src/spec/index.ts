@@ -1,5 +1,13 @@
 export type { Adapter, AnyAdapter } from './adapter.ts'
-export type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from './admin.ts'
+export type {
+  AdminDriver,
+  CreateTopic,
+  PartitionBacklog,
+  TopicDescription,
+  TopicSettings,
+  BrokerSettings,
+  Setting
+} from './admin.ts'
 export type {
   LogEvent,
   LogReader,

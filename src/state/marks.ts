@@ -1,4 +1,4 @@
-import type { StateRow } from './keyed.ts'
+import type { StateRow } from './row.ts'
 
 /** The slot under which marks are stored with the state: they are one commit with what they stand for. */
 export const markSlot = '~marks'

@@ -1,5 +1,7 @@
-import { TaskState, type StateDefinitions, type StateRow } from './keyed.ts'
+import type { StateDefinitions } from './keyed.ts'
 import { markSlot, RecordMarks } from './marks.ts'
+import type { StateRow } from './row.ts'
+import { TaskState } from './task-state.ts'
 import { TimerQueue, timerSlot } from './timers.ts'
 
 /** Everything of a task that is committed as rows: its state, its timers, and the marks of what is processed. */
@@ -8,8 +10,9 @@ export class TaskRows {
   readonly timers: TimerQueue = new TimerQueue()
   readonly marks: RecordMarks = new RecordMarks()
 
-  constructor(definitions: StateDefinitions) {
-    this.state = new TaskState(definitions)
+  /** @param now wall clock */
+  constructor(definitions: StateDefinitions, now?: () => number) {
+    this.state = new TaskState(definitions, now)
   }
 
   /** @param now monotonic ms */
@@ -30,5 +33,6 @@ export class TaskRows {
     this.state.committed()
     this.timers.committed()
     this.marks.committed()
+    this.state.evict()
   }
 }

@@ -1,4 +1,4 @@
-import type { StateRow } from './keyed.ts'
+import type { StateRow } from './row.ts'
 
 export interface TimerEntry {
   readonly time: number
@@ -56,6 +56,22 @@ export class TimerQueue {
       if (this.#known.get(idOf(first)) === first) return first
       this.#pop() // cancelled, or an older twin of one that was set again
     }
+  }
+
+  /** Keys of timers at or before `watermark`, that of the earliest among them, of at most `most` timers. */
+  dueKeys(watermark: number, most: number): Set<string> {
+    const keys = new Set<string>()
+    const waiting = [0]
+    // In a heap, what is due is connected to its top.
+    for (let looked = 0; waiting.length > 0 && looked < most;) {
+      const at = waiting.pop()!
+      const entry = this.#heap[at]
+      if (entry === undefined || entry.time > watermark) continue
+      keys.add(entry.key)
+      looked++
+      waiting.push(at * 2 + 2, at * 2 + 1)
+    }
+    return keys
   }
 
   load(row: StateRow): void {

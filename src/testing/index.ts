@@ -8,6 +8,17 @@ export type {
   MemoryOptions,
   TransactionFault
 } from '../adapters/memory/index.ts'
+export {
+  checkHistory,
+  type Anomaly,
+  type FoundAnomaly,
+  type History,
+  type HistoryVerdict,
+  type Identity,
+  type Place,
+  type SeenEffect,
+  type SentRecord
+} from './check-history.ts'
 export { adapterConformance, conformanceCases, runConformance, titleOf } from './conformance/index.ts'
 export type {
   CaseResult,

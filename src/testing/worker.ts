@@ -1,10 +1,14 @@
 import type { Environment, Timer } from '../core/environment.ts'
 import type { SchemaRegistry } from '../core/registry.ts'
+import type { AnyTopic } from '../core/topic.ts'
 import {
+  redrive,
   runPipeline,
   runSettings,
   type ClientStore,
   type Pipeline,
+  type RedriveOptions,
+  type RedriveProgress,
   type RunHost,
   type RunOptions,
   type Stage
@@ -62,6 +66,13 @@ export class Worker {
     } finally {
       if (!this.#alive) await never()
     }
+  }
+
+  /** As `client.admin.redrive`. Never settles once the worker is killed. */
+  async redrive(topic: AnyTopic, options?: RedriveOptions): Promise<RedriveProgress> {
+    await this.adapter.open(this.#host.environment)
+    const progress = await redrive(this.#host, topic, options)
+    return this.#alive ? progress : never()
   }
 
   /** Kills it: no drain, no commit, no goodbye to the group but that its connection is gone. */

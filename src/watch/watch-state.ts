@@ -40,6 +40,9 @@ interface Known {
   readonly wallAt: number
 }
 
+/** Most topics of a task that are remembered from other brokers than the one that spoke last. */
+const mostOutputs = 100
+
 export interface WatchLimits {
   /** Most tasks and plain producers that are remembered. */
   readonly most: number
@@ -201,7 +204,10 @@ function newestOf(known: Known | undefined, vitals: Vitals, monotonic: number): 
     return { ...known.vitals, state: hasEnded(known.vitals) ? known.vitals.state : 'joining' }
   // Unless nobody else says anything: then its store was emptied, and it counts from 0.
   const abandoned = isOverdue(known.vitals, known.heardAt, monotonic)
-  return vitals.commit < known.vitals.commit && !abandoned ? known.vitals : vitals
+  if (vitals.commit < known.vitals.commit && !abandoned) return known.vitals
+  // Who writes to several brokers tells each of its own topics.
+  const outputs = new Map([...known.vitals.outputs, ...vitals.outputs])
+  return outputs.size > mostOutputs ? vitals : { ...vitals, outputs }
 }
 
 function stageState(stage: string, all: readonly Known[], overdue: ReadonlyMap<string, Known>): StageState {

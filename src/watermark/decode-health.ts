@@ -28,6 +28,7 @@ function healthOf(raw: any): Health {
     pending: number(raw.pending),
     failureRate: number(raw.failureRate),
     ...optional('lateRate', raw.lateRate, number),
+    ...(raw.heuristic === true && { heuristic: true }),
     ...(raw.heldBy && {
       heldBy: { task: name(raw.heldBy.task), cause: cause(raw.heldBy.cause), since: number(raw.heldBy.since) }
     }),

@@ -49,6 +49,8 @@ export interface Health {
   readonly failureRate: number
   /** Which share of what it read or sent was late lately, 0 to 1. */
   readonly lateRate?: number
+  /** Its watermark, and so each below it, rests on a guess about foreign producers, here or above. Absent while it does not. */
+  readonly heuristic?: true
   /** Its watermark is what its producers have reported, and nobody stands in the way. */
   readonly heldBy?: Holder
   /** `pipeline/stage` -> that stage: all that are above this one. */
@@ -80,6 +82,8 @@ export interface Moment {
 }
 
 export interface Diagnosis {
+  /** The watermark rests on a guess, here or above. */
+  readonly heuristic: boolean
   readonly heldBy: Holder | undefined
   readonly upstream: Readonly<Record<string, StageHealth>>
   readonly troubles: readonly Finding[]
@@ -104,11 +108,13 @@ export function diagnoseInputs(
 ): Diagnosis {
   const upstream = new Map<string, StageHealth>()
   const clockOf = (task: string): number | undefined => signs.clockOf?.(task)
+  let heuristic = inputs.some(({ tracker }) => tracker.heuristic)
   for (const { topic, membership } of inputs)
     for (const member of membership.members.values()) {
       const report = reports.get(member.task)
-      if (report && !member.left && report.outputs.has(topic))
-        addStage(upstream, report, isOverdue(report, member.heardAt, moment.monotonic), clockOf(member.task))
+      if (!report || member.left || !report.outputs.has(topic)) continue
+      addStage(upstream, report, isOverdue(report, member.heardAt, moment.monotonic), clockOf(member.task))
+      heuristic ||= report.health?.heuristic === true
     }
   const heard = new Set(upstream.keys())
   for (const { membership } of inputs)
@@ -120,7 +126,7 @@ export function diagnoseInputs(
   const troubles = findTroubles(task, inputs, reports, upstream, all, moment)
   if (heldBy?.cause === 'quiet' && !troubles.some(({ cause }) => cause === 'quiet'))
     troubles.push({ stage: stageOf(heldBy.task), cause: 'quiet', since: heldBy.since, hops: 0 })
-  return { heldBy, upstream: Object.fromEntries(upstream), troubles }
+  return { heuristic, heldBy, upstream: Object.fromEntries(upstream), troubles }
 }
 
 function holder(

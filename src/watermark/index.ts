@@ -1,3 +1,4 @@
+export { Alignment, alignmentPatience } from './alignment.ts'
 export { Backlog } from './backlog.ts'
 export { Clocks } from './clocks.ts'
 export { FailureRate } from './failure-rate.ts'

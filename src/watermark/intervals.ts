@@ -1,14 +1,22 @@
+/** Most sets are empty, and there is one for each producer and partition: those share it. Never written to. */
+const none: number[] = []
+
 /** A sorted set of whole numbers as closed intervals: what arrived ahead of a gap. Pure, small, JSON in and out. */
 export class IntervalSet {
   /** Flat: start, end, start, end … */
-  readonly #bounds: number[]
+  #bounds: number[]
 
   constructor(bounds: readonly number[] = []) {
-    this.#bounds = [...bounds]
+    this.#bounds = bounds.length === 0 ? none : [...bounds]
   }
 
   get empty(): boolean {
     return this.#bounds.length === 0
+  }
+
+  /** The least number in it; `undefined` when there is none. */
+  get first(): number | undefined {
+    return this.#bounds[0]
   }
 
   /** How many numbers are in it. */
@@ -26,6 +34,11 @@ export class IntervalSet {
 
   add(value: number): void {
     const bounds = this.#bounds
+    // An array that grows takes room for sixteen more.
+    if (bounds.length === 0) {
+      this.#bounds = [value, value]
+      return
+    }
     const at = this.#find(value)
     if (at < bounds.length && bounds[at]! <= value) return
     const touchesLeft = at > 0 && bounds[at - 1] === value - 1

@@ -1,5 +1,7 @@
 import { bornAt } from '../core/environment.ts'
+import type { Estimate } from '../core/topic.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
+import { Estimator, restful } from './estimator.ts'
 import type { TopicMembership } from './membership.ts'
 import {
   fromSnapshot,
@@ -13,7 +15,7 @@ export interface TrackerSnapshot {
   readonly watermark: TimeSnapshot
   /** Keyed by producer id in hex. */
   readonly producers: Readonly<Record<string, ProducerSnapshot>>
-  /** Largest event time seen from foreign producers, if any. */
+  /** Largest time that the guess about foreign producers rests on, if there are any. */
   readonly foreign?: number
   /** Producers born up to then may be forgotten, ms since the epoch. */
   readonly forgotten?: number
@@ -33,20 +35,24 @@ export class PartitionTracker {
   watermark: number
   readonly #producers = new Map<ProducerId, ProducerProgress>()
   readonly #partition: number
-  readonly #lateness: number
+  readonly #foreign: Estimator
   #membership: TopicMembership | undefined
   #membershipVersion = -1
-  #foreign: number
   #forgotten: number
   #lookedAt = -Infinity
   #lastId: ProducerId = ''
   #last: ProducerProgress | undefined
 
-  constructor(partition: number, lateness: number, snapshot?: TrackerSnapshot) {
+  /** @param lateness of the topic, ms, and how to guess about producers that promise nothing: for those only */
+  constructor(
+    partition: number,
+    lateness: number,
+    snapshot?: TrackerSnapshot,
+    estimate: Estimate = 'bounded-disorder'
+  ) {
     this.#partition = partition
-    this.#lateness = lateness
     this.watermark = fromSnapshot(snapshot?.watermark ?? null)
-    this.#foreign = snapshot?.foreign ?? -Infinity
+    this.#foreign = new Estimator(estimate, lateness, snapshot?.foreign ?? -Infinity)
     this.#forgotten = snapshot?.forgotten ?? -Infinity
     for (const [id, progress] of Object.entries(snapshot?.producers ?? {}))
       this.#producers.set(Buffer.from(id, 'hex').toString('latin1'), new ProducerProgress(progress))
@@ -107,17 +113,43 @@ export class PartitionTracker {
     this.#progress(producer).skipTo(sequence)
   }
 
+  /**
+   * On a channel without order: gives up what has been missing for `after` ms, and frees the watermark of it.
+   *
+   * @param now monotonic ms
+   */
+  giveUp(now: number, after: number): { readonly producer: ProducerId; readonly from: number; readonly to: number }[] {
+    const given = []
+    for (const [producer, progress] of this.#producers)
+      for (let gap; (gap = progress.giveUp(now, after));) given.push({ producer, ...gap })
+    if (given.length > 0) this.#raise()
+    return given
+  }
+
   /** After processing. True when the watermark of the partition rose. */
   processed(stamp: Stamp): boolean {
     const progress = this.#progress(stamp.producer)
     return progress !== nothing && progress.processed(stamp.sequence, stamp.watermark) && this.#raise()
   }
 
-  /** After processing a record without a stamp: bounded disorder, a guess by the topic's lateness. */
-  processedForeign(eventTime: number): boolean {
-    if (eventTime <= this.#foreign) return false
-    this.#foreign = eventTime
-    return this.#raise()
+  /**
+   * After processing a record without a stamp. True when the watermark rose, which is then a guess.
+   *
+   * @param brokerTime when the broker got it
+   * @param latest what is beyond it comes of a wrong clock, and says nothing
+   */
+  processedForeign(eventTime: number, brokerTime: number = eventTime, latest: number = Infinity): boolean {
+    return this.#foreign.seen(eventTime, brokerTime, latest) && this.#raise()
+  }
+
+  /** Nothing has come for `silence` ms, and nothing waits: to some guesses that is news. True when the watermark rose. */
+  silent(silence: number, now: number): boolean {
+    return this.#foreign.silent(silence, now) && this.#raise()
+  }
+
+  /** Time may go on although nothing comes, and only its reader can tell: it is to look again after so long, ms. */
+  get lookIn(): number | undefined {
+    return this.#foreign.goesOn ? restful : undefined
   }
 
   /** Takes in what the vitals say of the producers of this topic. True when the watermark rose. */
@@ -155,7 +187,7 @@ export class PartitionTracker {
 
   /** Records of foreign producers make the watermark a guess. */
   get heuristic(): boolean {
-    return this.#foreign !== -Infinity
+    return this.#foreign.speaks
   }
 
   /** Who holds the watermark of this partition back: the producer with the lowest one. */
@@ -177,7 +209,7 @@ export class PartitionTracker {
     return {
       watermark: toSnapshot(this.watermark),
       producers,
-      ...(this.#foreign !== -Infinity && { foreign: this.#foreign }),
+      ...(this.#foreign.speaks && { foreign: this.#foreign.newest }),
       ...(this.#forgotten !== -Infinity && { forgotten: this.#forgotten })
     }
   }
@@ -186,8 +218,8 @@ export class PartitionTracker {
   #raise(): boolean {
     // Until the membership is known, someone unheard of may still owe us the past (protocol W2).
     if (!this.#membership?.complete) return false
-    let lowest = this.#foreign === -Infinity ? Infinity : this.#foreign - this.#lateness
-    let anyone = this.#foreign !== -Infinity
+    let anyone = this.#foreign.speaks
+    let lowest = anyone ? this.#foreign.watermark : Infinity
     for (const [id, progress] of this.#producers) {
       if (!this.#counts(id, progress)) continue
       anyone = true

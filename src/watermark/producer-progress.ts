@@ -20,6 +20,9 @@ export const fromSnapshot = (time: TimeSnapshot): number => (time === 'end' ? In
 /** Most watermarks that are kept while a reader lags behind. */
 const mostPending = 64
 
+/** Mostly there are none, and there is one list for each producer and partition: those share it. Never written to. */
+const none: (readonly [sequence: number, watermark: number])[] = []
+
 /**
  * How much of one producer one partition's reader has processed, and what that lets it conclude about time:
  * `watermark = max { W(n) : every sequence <= n is processed }` (protocol 3.2).
@@ -39,6 +42,8 @@ export class ProducerProgress {
   #pending: (readonly [sequence: number, watermark: number])[]
   /** Nothing up to here is waited for any more. Says nothing of what is processed. */
   #waived = 0
+  /** What comes behind `high` is missing, since when: monotonic ms of this life. */
+  #gap: { readonly high: number; readonly since: number } | undefined
 
   constructor(snapshot: ProducerSnapshot = { high: 0, watermark: null }) {
     this.high = snapshot.high
@@ -46,7 +51,7 @@ export class ProducerProgress {
     this.durable = snapshot.durable === true
     this.silentSince = snapshot.silent
     this.beyond = new IntervalSet(snapshot.beyond)
-    this.#pending = (snapshot.pending ?? []).map(([sequence, time]) => [sequence, fromSnapshot(time)] as const)
+    this.#pending = snapshot.pending?.map(([sequence, time]) => [sequence, fromSnapshot(time)] as const) ?? none
   }
 
   has(sequence: number): boolean {
@@ -88,6 +93,22 @@ export class ProducerProgress {
     for (let end; (end = this.beyond.takeFrom(this.high + 1)) !== undefined;) this.high = end
   }
 
+  /**
+   * Gives up what has been missing for `after` ms, as seen here: from then on it counts as processed.
+   *
+   * @param now monotonic ms
+   */
+  giveUp(now: number, after: number): { readonly from: number; readonly to: number } | undefined {
+    const { first } = this.beyond
+    if (first === undefined) return void (this.#gap = undefined)
+    if (this.#gap?.high !== this.high) this.#gap = { high: this.high, since: now }
+    if (now - this.#gap.since < after) return undefined
+    const gap = { from: this.high + 1, to: first - 1 }
+    this.skipTo(gap.to)
+    this.#settle()
+    return gap
+  }
+
   snapshot(): ProducerSnapshot {
     return {
       high: this.high,
@@ -103,6 +124,11 @@ export class ProducerProgress {
 
   #wait(sequence: number, watermark: number): void {
     const pending = this.#pending
+    // An array that grows takes room for sixteen more.
+    if (pending.length === 0) {
+      this.#pending = [[sequence, watermark]]
+      return
+    }
     let at = pending.length
     while (at > 0 && pending[at - 1]![0] > sequence) at--
     if (at > 0 && pending[at - 1]![1] >= watermark) return // an earlier step says as much
@@ -122,7 +148,8 @@ export class ProducerProgress {
     while (kept < pending.length && pending[kept]![0] <= reached) kept++
     if (kept === 0) return false
     const risen = pending[kept - 1]![1]
-    pending.splice(0, kept)
+    if (kept === pending.length) this.#pending = none
+    else pending.splice(0, kept)
     if (risen <= this.watermark) return false
     this.watermark = risen
     return true

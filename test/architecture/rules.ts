@@ -17,8 +17,9 @@ export const layers: Readonly<
   state: { mayImport: ['core'] },
   watermark: { mayImport: ['core'] },
   'exactly-once': { mayImport: ['core', 'spec', 'state'] },
-  broker: { mayImport: ['core', 'spec'] },
-  pipeline: { mayImport: ['core', 'spec', 'state', 'watermark', 'exactly-once', 'broker'] },
+  health: { mayImport: ['core'] },
+  broker: { mayImport: ['core', 'spec', 'health'] },
+  pipeline: { mayImport: ['core', 'spec', 'state', 'watermark', 'exactly-once', 'broker', 'health'] },
   windows: { mayImport: ['core', 'state', 'pipeline'] },
   'adapters/shared': { mayImport: ['core', 'spec'] },
   'adapters/*': { mayImport: ['core', 'spec', 'adapters/shared'] },
@@ -26,8 +27,10 @@ export const layers: Readonly<
   'open-adapter': { files: ['src/open-adapter.ts'], mayImport: ['core', 'spec', 'adapters/index'] },
   connect: {
     files: ['src/connect.ts', 'src/client.ts', 'src/admin.ts'],
-    mayImport: ['core', 'spec', 'broker', 'pipeline', 'open-adapter']
+    mayImport: ['core', 'spec', 'health', 'broker', 'pipeline', 'open-adapter']
   },
+  // The whole of a configuration, looked at from outside of any run.
+  doctor: { mayImport: ['core', 'spec', 'exactly-once', 'broker', 'pipeline', 'connect'] },
   // The API is handed in: nothing of it is imported.
   opentelemetry: { mayImport: ['core'] },
   // It watches pipelines, and shares nothing with them but the format of their reports.
@@ -39,9 +42,12 @@ export const layers: Readonly<
     typesOf: ['pipeline']
   },
   dynamodb: { files: ['src/dynamodb.ts'], mayImport: ['core', 'exactly-once'] },
-  testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'adapters/memory'] },
+  testing: { mayImport: ['core', 'spec', 'broker', 'pipeline', 'schema', 'adapters/memory'] },
   cli: { mayImport: ['index', 'schema'] },
-  index: { files: ['src/index.ts'], mayImport: ['core', 'spec', 'state', 'broker', 'pipeline', 'windows', 'connect'] }
+  index: {
+    files: ['src/index.ts'],
+    mayImport: ['core', 'spec', 'state', 'health', 'broker', 'pipeline', 'windows', 'connect', 'doctor']
+  }
 }
 
 /** Packages that users install when they need them: imported lazily, and only there. */
@@ -69,6 +75,7 @@ export const deterministicLayers: readonly string[] = [
   'state',
   'watermark',
   'exactly-once',
+  'health',
   'broker',
   'pipeline',
   'windows',
@@ -120,9 +127,11 @@ export function brokenImports(file: SourceFile): string[] {
 
 function brokenPackage(where: string, path: string, { specifier, dynamic }: Import): string[] {
   if (specifier.startsWith('node:')) return []
-  // Computed: only an adapter may, for codecs that the user may have installed.
+  // Computed: an adapter may, for codecs that the user may have installed, and a command, for the file that it is given.
   if (specifier === '')
-    return path.startsWith('src/adapters/') ? [] : [`${where} imports a computed name, but only adapters may do so`]
+    return /^src\/(?:adapters|cli)\//.test(path)
+      ? []
+      : [`${where} imports a computed name, but only adapters and commands may do so`]
   const home = vendors[packageOf(specifier)]
   if (home === undefined)
     return [

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { check, type Anomaly, type Evidence } from '../../chaos/checker.ts'
+import { check, type Evidence } from '../../chaos/checker.ts'
 import { amountOf, expectedLines, type Line } from '../../chaos/job.ts'
+import type { Anomaly } from '../../src/testing/index.ts'
 
 const entries = 40
 const rows = [...expectedLines(entries).values()]

@@ -6,6 +6,7 @@ import { dynamodbPolicy, dynamodbStore, dynamodbTable } from '../../src/dynamodb
 import { DynamodbStore, type DynamodbClient, type TaskLog } from '../../src/exactly-once/index.ts'
 import { client, endpoint, keysIn, notRun, running, storeUrl, tableOf } from '../support/dynamodb.ts'
 import { commitOf, output, row, rowsOf, task, unsentOf } from './stores.ts'
+import { storedRows } from '../../src/testing/stored-rows.ts'
 
 const cleanUps: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -49,7 +50,7 @@ describe.skipIf(!running)(`the limits of DynamoDB${notRun}`, () => {
     expect(await log.append(commitOf(2, { head: Buffer.alloc(300_000, 'i'), state: [row('one', 'small')] }))).toBe('ok')
     const next = await (await opened(url)).acquire(task)
     expect(Buffer.compare(next.last!.head, Buffer.alloc(300_000, 'i'))).toBe(0)
-    const rows = [...next.state]
+    const rows = await storedRows(next.state)
     expect(rows.length).toBe(3_001)
     expect(rows.find(({ key }) => key === 'one')!.value!.toString()).toBe('small')
     expect(unsentOf(next).map(text => `${text.slice(0, 3)} ${text.length}`)).toEqual(
@@ -98,7 +99,9 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
       .toBe(true)
     const next = await (await opened(url)).acquire(task)
     expect(next.last!.number).toBe(60)
-    const values = new Map([...next.state].map(({ key, value }) => [key, value!.toString().split(' ')[0]]))
+    const values = new Map(
+      (await storedRows(next.state)).map(({ key, value }) => [key, value!.toString().split(' ')[0]])
+    )
     expect(values).toEqual(
       new Map(Array.from({ length: 20 }, (_, index) => [`k${(41 + index) % 20}`, `${41 + index}`]))
     )
@@ -143,7 +146,7 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
           const old = log
           log = await store.acquire(each)
           expect(log.last).toMatchObject({ number, token: commit.token })
-          expect(rowsOf(log)).toEqual([...state].map(([key, value]) => `total ${key} ${value}`).sort())
+          expect(await rowsOf(log)).toEqual([...state].map(([key, value]) => `total ${key} ${value}`).sort())
           expect(unsentOf(log)).toEqual(unsent.map(([commit, text]) => `${commit} ${text}`))
           if (then === 'another owner') continue
           const zombie = commitOf(number + 1, {
@@ -153,7 +156,7 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
           expect(await old.append(zombie)).toBe('fenced')
         }
         const last = await store.acquire(each)
-        expect(rowsOf(last)).toEqual([...state].map(([key, value]) => `total ${key} ${value}`).sort())
+        expect(await rowsOf(last)).toEqual([...state].map(([key, value]) => `total ${key} ${value}`).sort())
         expect(unsentOf(last)).toEqual(unsent.map(([commit, text]) => `${commit} ${text}`))
       }),
       { numRuns: 12 }
@@ -172,7 +175,7 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
     expect(await next.append(commitOf(2))).toBe('ok')
     expect(await next.append(commitOf(3, { state: [row('b', '3')], outputs: [output('c')] }))).toBe('ok')
     const last = await store.acquire(task)
-    expect(rowsOf(last)).toEqual(['total a 1', 'total b 3'])
+    expect(await rowsOf(last)).toEqual(['total a 1', 'total b 3'])
     expect(unsentOf(last)).toEqual(['1 a', '3 c'])
     // And it is cleaned up.
     await expect.poll(async () => of(await kinds(url), 'state')).toEqual(['state/1/1/0/0', 'state/3/2/0/0'])
@@ -190,7 +193,7 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
     await old.close()
     const last = await store.acquire(task)
     expect(unsentOf(last)).toEqual(['30 30', '31 31'])
-    expect(rowsOf(last)).toEqual(['total a 31'])
+    expect(await rowsOf(last)).toEqual(['total a 31'])
   })
 
   it('of a successor is not taken for what is left over by an owner that was slow to read', async () => {
@@ -219,7 +222,7 @@ describe.skipIf(!running)(`state in DynamoDB${notRun}`, () => {
     await old.close()
     expect(await old.append(commitOf(1, parts))).toBe('fenced')
     const last = await store.acquire(task)
-    expect([rowsOf(last), unsentOf(last)]).toEqual([['total a 1'], ['1 a']])
+    expect([await rowsOf(last), unsentOf(last)]).toEqual([['total a 1'], ['1 a']])
     await late.close()
     real.destroy()
   })

@@ -13,6 +13,7 @@ import {
   type TaskName
 } from '../../src/exactly-once/index.ts'
 import { commitOf, row } from './stores.ts'
+import { storedRows } from '../../src/testing/stored-rows.ts'
 
 /** One owner of a task as the pipeline is one, by the same reducer: each commit adds one to a counter and sends it. */
 export class Owner {
@@ -111,7 +112,7 @@ export async function checkedChain(store: CommitStore, task: TaskName): Promise<
   const expected = Array.from({ length: number }, (_, index) => [index + 1, index + 1])
   if (JSON.stringify(sent) !== JSON.stringify(expected))
     throw new Error(`task '${task.id}' has ${number} commits, and outputs ${JSON.stringify(sent.slice(-5))}`)
-  const state = new Map([...log.state].map(({ key, value }) => [key, Buffer.from(value!).toString()]))
+  const state = new Map((await storedRows(log.state)).map(({ key, value }) => [key, Buffer.from(value!).toString()]))
   const odd = number >= 1 ? [['even 1', 'odd']] : []
   const rows = number === 0 ? [] : [['counter', `${number}`], ...odd]
   if (JSON.stringify([...state].sort()) !== JSON.stringify(rows))

@@ -2,12 +2,13 @@
 import { noHeaders } from '../../src/core/record.ts'
 import { SqliteStore } from '../../src/exactly-once/index.ts'
 import { commitOf, row, task } from './stores.ts'
+import { storedRows } from '../../src/testing/stored-rows.ts'
 
 const [path = '', name = '', wanted = ''] = process.argv.slice(2)
 const store = await SqliteStore.open(path)
 const log = await store.acquire(task)
 process.send!({ acquired: log.epoch, number: log.last?.number ?? 0 })
-let counter = Number([...log.state].map(({ value }) => Buffer.from(value!).toString())[0] ?? 0)
+let counter = Number((await storedRows(log.state)).map(({ value }) => Buffer.from(value!).toString())[0] ?? 0)
 let number = log.last?.number ?? 0
 const end = wanted === '' ? Infinity : number + Number(wanted)
 while (number < end) {

@@ -66,7 +66,7 @@ async function checkChain(): Promise<number> {
   const store = await SqliteStore.open(path)
   const log = await store.acquire(task)
   const { number } = log.last!
-  expect(rowsOf(log)).toEqual([`total counter ${number}`])
+  expect(await rowsOf(log)).toEqual([`total counter ${number}`])
   expect(unsentOf(log)).toEqual(Array.from({ length: number }, (_, index) => `${index + 1} ${index + 1}`))
   await store.close()
   return number

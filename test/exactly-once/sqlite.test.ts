@@ -124,7 +124,7 @@ describe('a SqliteStore', () => {
     log.withCommit = undefined
     expect(await log.append(commitOf(2, { state: [row('c', '3')] }))).toBe('ok')
     const next = await store.acquire(task)
-    expect(rowsOf(next)).toEqual(['total a 1', 'total c 3'])
+    expect(await rowsOf(next)).toEqual(['total a 1', 'total c 3'])
     expect(unsentOf(next)).toEqual([])
   })
 

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { BrokerStore, MemoryStore, OutputsFirst } from '../../src/exactly-once/index.ts'
+import { behind, behindSlot, isReader, type StateRow } from '../../src/state/index.ts'
+import { storedRows } from '../../src/testing/stored-rows.ts'
 import { dynamodbKits } from './dynamodb-kit.ts'
 import { postgresKits } from './postgres-kit.ts'
 import {
@@ -49,10 +51,42 @@ describe.each(kits)('%s', (_, open) => {
     const { store } = await opened()
     const log = await store.acquire(task)
     expect(log.last).toBeUndefined()
-    expect(rowsOf(log)).toEqual([])
+    expect(await rowsOf(log)).toEqual([])
     expect(log.unsent).toEqual([])
     expect(log.epoch).toBeGreaterThan(0)
     await log.close()
+  })
+
+  it('gives rows by key where it keeps them so, to the owner alone', async () => {
+    const { store, again } = await opened()
+    const log = await store.acquire(task)
+    const { state } = log
+    if (!isReader(state)) return
+    const keys = ['', 'a', 'a\0', 'b', '\u00ff']
+    const rows = keys.flatMap(key => [row(key, `1 ${key}`, 'one'), row(key, `2 ${key}`, 'two')])
+    expect(await log.append(commitOf(1, { state: rows }))).toBe('ok')
+    const strange = await (await again()).acquire(other)
+    expect(await strange.append(commitOf(1, { state: [row('a', 'strange', 'one')] }))).toBe('ok')
+    const shown = (found: readonly StateRow[]): string[] =>
+      found.map(({ slot, value }) => `${slot} ${Buffer.from(value!).toString()}`)
+    const found = await state.find([
+      { slot: 'one', key: 'a' },
+      { slot: 'two', key: '' },
+      { slot: 'one', key: 'none' },
+      { slot: 'three', key: 'a' }
+    ])
+    expect(shown(found).sort()).toEqual(['one 1 a', 'two 2 '])
+    expect(await state.find([])).toEqual([])
+    // In order, from a place on, as many as asked for.
+    expect(shown(await state.page({ slot: 'one', key: 'a' }, 3))).toEqual(['one 1 a', 'one 1 a\0', 'one 1 b'])
+    expect(shown(await state.page(behind({ slot: 'one', key: 'a' }), 1))).toEqual(['one 1 a\0'])
+    expect(shown(await state.page({ slot: 'one', key: '\u00ff' }, 2))).toEqual(['one 1 \u00ff', 'two 2 '])
+    expect(shown(await state.page(behindSlot('one'), 1))).toEqual(['two 2 '])
+    expect(await state.page(behindSlot('two'), 10)).toEqual([])
+    const successor = await (await again()).acquire(task)
+    await expect(state.find([{ slot: 'one', key: 'a' }])).rejects.toMatchObject({ code: 'fenced', retryable: false })
+    await expect(state.page({ slot: '', key: '' }, 1)).rejects.toMatchObject({ code: 'fenced' })
+    expect((await storedRows(successor.state)).length).toBe(10)
   })
 
   it('keeps the last commit, the rows of state, and nothing of other tasks', async () => {
@@ -68,12 +102,12 @@ describe.each(kits)('%s', (_, open) => {
     // The same partition of a changelog, another task.
     const strange = await store.acquire(other)
     expect(strange.last).toBeUndefined()
-    expect(rowsOf(strange)).toEqual([])
+    expect(await rowsOf(strange)).toEqual([])
     expect(await strange.append(commitOf(1, { state: [row('b', 'strange')] }))).toBe('ok')
     const successor = await (await again()).acquire(task)
     expect(successor.last).toMatchObject({ number: 2, token: second.token })
     expect(Buffer.from(successor.last!.head).toString()).toBe('head 2')
-    expect(rowsOf(successor)).toEqual(['note a note', 'total b 3', 'total \u00ff\u0000| x', '~timers t '].sort())
+    expect(await rowsOf(successor)).toEqual(['note a note', 'total b 3', 'total \u00ff\u0000| x', '~timers t '].sort())
     for (const each of [log, strange, successor]) await each.close()
   })
 
@@ -88,7 +122,7 @@ describe.each(kits)('%s', (_, open) => {
     expect(await old.append(commitOf(3))).toBe('fenced')
     const last = await (await again()).acquire(task)
     expect(last.last).toMatchObject({ number: 2 })
-    expect(rowsOf(last)).toEqual(['total a new'])
+    expect(await rowsOf(last)).toEqual(['total a new'])
   })
 
   it('settles an append that was lost: it is absent, and the same again takes effect once', async () => {
@@ -104,7 +138,7 @@ describe.each(kits)('%s', (_, open) => {
     expect(await log.append(commit)).toBe('ok')
     const next = await (await kit.again()).acquire(task)
     expect(next.last).toMatchObject({ number: 2, token: commit.token })
-    expect(rowsOf(next)).toEqual(['total a 2'])
+    expect(await rowsOf(next)).toEqual(['total a 2'])
   })
 
   it('settles an append whose answer was lost: it is there, by its token', async () => {
@@ -188,10 +222,10 @@ describe.each(kits.filter(([name]) => name !== 'BrokerStore'))('%s with a relay'
     await old.append(
       commitOf(2, { outputs: [output('zombie')], state: [row('a', 'zombie'), row('z', 'zombie')], relayedTo: 1 })
     )
-    expect(rowsOf(next)).toEqual(['total a 1'])
+    expect(await rowsOf(next)).toEqual(['total a 1'])
     const last = await store.acquire(task)
     expect(unsentOf(last)).toEqual(['1 a'])
-    expect(rowsOf(last)).toEqual(['total a 1'])
+    expect(await rowsOf(last)).toEqual(['total a 1'])
   })
 })
 
@@ -221,7 +255,7 @@ describe('BrokerStore', () => {
       expect(await log.append(commitOf(2, { state: [row('a', '2')], outputs: [output('x')] }))).toBe('unknown')
       const next = await (await again()).acquire(task)
       expect(next.last!.number).toBe(effect === 'open-committed' ? 2 : 1)
-      expect(rowsOf(next)).toEqual([effect === 'open-committed' ? 'total a 2' : 'total a 1'])
+      expect(await rowsOf(next)).toEqual([effect === 'open-committed' ? 'total a 2' : 'total a 1'])
       expect(broker.log({ topic: 'out', partition: 1 }).end).toBe(effect === 'open-committed' ? 1 : 0)
     }
   )
@@ -247,7 +281,7 @@ describe('OutputsFirst', () => {
     await log.append(commitOf(1, { outputs: [output('a')], state: [row('a', '1')] }))
     const next = await inner.acquire(task)
     expect(unsentOf(next)).toEqual([])
-    expect(rowsOf(next)).toEqual(['total a 1'])
+    expect(await rowsOf(next)).toEqual(['total a 1'])
     expect(await log.append(commitOf(2))).toBe('fenced')
   })
 })

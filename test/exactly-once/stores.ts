@@ -13,6 +13,7 @@ import {
   type TaskName
 } from '../../src/exactly-once/index.ts'
 import type { StateRow } from '../../src/state/index.ts'
+import { storedRows } from '../../src/testing/stored-rows.ts'
 
 /** A commit store under test. Two stores from `again` share what is durable, as two processes would. */
 export interface StoreKit {
@@ -54,9 +55,9 @@ export async function sqliteKit(path: string): Promise<StoreKit> {
   const opened = [store]
   const once = (effect: boolean) => () => {
     const { transaction } = store
-    store.transaction = body => {
+    store.transaction = async body => {
       store.transaction = transaction
-      if (effect) transaction.call(store, body)
+      if (effect) await transaction.call(store, body)
       throw Object.assign(new Error('database is locked'), { errcode: 5 })
     }
   }
@@ -125,8 +126,8 @@ export const row = (key: string, value: string | null, slot = 'total'): StateRow
   value: value === null ? null : Buffer.from(value)
 })
 
-export const rowsOf = (log: TaskLog): string[] =>
-  [...log.state].map(({ slot, key, value }) => `${slot} ${key} ${Buffer.from(value!).toString()}`).sort()
+export const rowsOf = async (log: TaskLog): Promise<string[]> =>
+  (await storedRows(log.state)).map(({ slot, key, value }) => `${slot} ${key} ${Buffer.from(value!).toString()}`).sort()
 
 export const unsentOf = (log: TaskLog): string[] =>
   log.unsent.flatMap(({ commit, outputs }) => outputs.map(({ value }) => `${commit} ${Buffer.from(value!).toString()}`))

@@ -74,7 +74,7 @@ describe.runIf(running)(`requests of Kafka that are late${notRun}`, () => {
     expect(texts(await readAll(steady, out, 0))).toEqual(['1', '2', '3'])
     const next = await acquire()
     expect(next.last).toMatchObject({ number: 3 })
-    expect(rowsOf(next)).toEqual(['total a 2', 'total b 3'])
+    expect(await rowsOf(next)).toEqual(['total a 2', 'total b 3'])
     await Promise.all([log.close(), next.close()])
   }, 30_000)
 

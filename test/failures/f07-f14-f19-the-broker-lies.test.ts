@@ -36,7 +36,8 @@ function losing(inner: MemoryAdapter, keeps: (index: number) => boolean): AnyAda
 
 async function summed(
   world: World,
-  write: (adapter: MemoryAdapter) => AnyAdapter
+  write: (adapter: MemoryAdapter) => AnyAdapter,
+  numbersAs: typeof numbers = numbers
 ): Promise<{ sums: unknown[]; lost: unknown[]; counts: unknown }> {
   const lost: unknown[] = []
   const hear = (message: unknown): void => void lost.push(message)
@@ -50,7 +51,7 @@ async function summed(
   for (let value = 1; value <= 10; value++) await environment.run(producer.send({ key: 'a', value }))
   const add = processor({
     name: 'add',
-    from: numbers,
+    from: numbersAs,
     to: sums,
     state: { sum: keyed(number, 0) },
     process({ key, value }, { state }) {
@@ -61,6 +62,7 @@ async function summed(
   await environment.run(client.close())
   const stop = new AbortController()
   const running = world.worker().run(pipeline('app', [add]), { handleSignals: false, signal: stop.signal })
+  running.catch(() => {}) // told below
   await environment.advance(5_000)
   stop.abort()
   await environment.run(running)
@@ -80,6 +82,22 @@ describe('a broker that does not do what it has acknowledged', () => {
     const missing = Array.from({ length: 10 }, (__, index) => index).filter(index => !keeps(index)).length
     expect(counts).toMatchObject({ processed: 10 - missing, lost: missing, duplicates: 0 })
     expect(lost.length).toBeGreaterThan(0)
+  })
+
+  it('F7: ends the run with the names of what is missing, where the topic says to stall', async () => {
+    const stalling = topic('numbers', { key: text, value: number, partitions: 1, gaps: 'stall' })
+    const world = new World()
+    const failed = summed(world, adapter => losing(adapter, index => index < 4 || index > 6), stalling)
+    await expect(failed).rejects.toMatchObject({
+      code: 'records-lost',
+      retryable: false,
+      message: expect.stringMatching(
+        /records 5 to 7 of producer [0-9a-f]{32} are missing from 'numbers', partition 0.*gaps: \{ skipAfter: 0 \}/
+      )
+    })
+    // What came before the gap is committed, nothing behind it.
+    const sumsSoFar = (await world.records(sums)).map(({ value }) => value)
+    expect(sumsSoFar).toEqual([1, 3, 6, 10].slice(0, sumsSoFar.length))
   })
 
   it('F19: stores records twice: each has its effect once, and the repeats are counted', async () => {

@@ -3,6 +3,7 @@ import { sleep } from '../../src/core/environment.ts'
 import { json, keyed, number, pipeline, processor, sink, source, text, topic, type Pipeline } from '../../src/index.ts'
 import type { Worker } from '../../src/testing/worker.ts'
 import { runThroughChaos } from './chaos.ts'
+import { failure } from '../support/failure.ts'
 import { dice, seeds, World } from './world.ts'
 
 const numbers = topic('numbers', { key: text, value: number, partitions: 4 })
@@ -148,7 +149,9 @@ describe('workers', () => {
       .run(pipeline('stuck', [feed, stuck]), { ...settings, drainTimeout: 2_000, signal: stop.signal })
     await world.environment.advance(1_000)
     stop.abort()
-    await world.environment.run(running)
+    const error = await failure(() => world.environment.run(running))
+    expect(error).toMatchObject({ code: 'handler' })
+    expect(error.message).toContain("partition 0 of stage 'stuck' has been handling a record (numbers/0 at 5)")
     expect(world.environment.monotonic()).toBeLessThan(10_000)
   })
 

@@ -16,7 +16,7 @@ async function open(
   await asked(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
   const writer = await postgresUpsert<any>({ url, table, create, key: ['n'], ...options }).open()
   onTestFinished(() => writer.close())
-  return async (...values) => writer.write(values.map(record), context)
+  return async (...values) => void (await writer.write(values.map(record), context))
 }
 
 describe.skipIf(!running)(`the upsert sink${notRun}`, () => {

@@ -141,7 +141,7 @@ function restartOf(server: HarnessServer): Pick<Harness, 'restart'> {
 }
 
 /** A port on which nobody listens, as far as one can know. */
-async function unusedPort(): Promise<number> {
+export async function unusedPort(): Promise<number> {
   const server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()

@@ -79,6 +79,15 @@ class Watching {
   }
 }
 
+it('a stage that writes to two brokers writes all of its topics, whichever has spoken last', () => {
+  const watching = new Watching()
+    .hear(report('a/one/0', { sent: { evens: { 0: 1 } } }), 'east')
+    .hear(report('a/one/0', { sent: { odds: { 0: 1 } } }), 'west')
+  expect(watching.look().stages[0]!.writes).toEqual(['evens', 'odds'])
+  watching.hear(report('a/one/0', { sent: { evens: { 0: 2 } } }), 'east')
+  expect(watching.look().stages[0]!.writes).toEqual(['evens', 'odds'])
+})
+
 describe('a stage that falls silent', () => {
   it('is told, with all of its tasks, when its reports are overdue, and not before', () => {
     const watching = new Watching().hear(report('a/one/0')).hear(report('a/one/1')).hear(report('a/two/0'))

@@ -234,3 +234,33 @@ function gated(script: readonly Sent[], processed: ReadonlySet<number>): number 
   }
   return watermark
 }
+
+describe('what is missing where no order is kept', () => {
+  it('is given up when it has been missing for long enough, and what waited for it goes on', () => {
+    const tracker = new PartitionTracker(0, 0)
+    tracker.learn(membershipOf(vitals('a', -Infinity)))
+    for (const sequence of [1, 2, 5, 6, 9]) tracker.processed(stamp('a', sequence, 10, sequence === 9 ? 40 : sequence))
+    expect(tracker.giveUp(1_000, 500)).toEqual([])
+    expect(tracker.giveUp(1_499, 500)).toEqual([])
+    expect(tracker.watermark).toBe(2)
+    expect(tracker.giveUp(1_500, 500)).toEqual([{ producer: id('a'), from: 3, to: 4 }])
+    expect(tracker.watermark).toBe(6)
+    // Each gap has its own patience.
+    expect(tracker.giveUp(1_999, 500)).toEqual([])
+    expect(tracker.giveUp(2_000, 500)).toEqual([{ producer: id('a'), from: 7, to: 8 }])
+    expect(tracker.watermark).toBe(40)
+    // It counts as lost: should it come all the same, it must not count twice.
+    expect(tracker.judge(stamp('a', 3, 10))).toBe('duplicate')
+  })
+
+  it('is not given up when it comes in time', () => {
+    const tracker = new PartitionTracker(0, 0)
+    for (const sequence of [1, 3]) tracker.processed(stamp('a', sequence, 10))
+    expect(tracker.giveUp(0, 500)).toEqual([])
+    tracker.processed(stamp('a', 2, 10))
+    tracker.processed(stamp('a', 5, 10))
+    expect(tracker.giveUp(600, 500)).toEqual([])
+    expect(tracker.giveUp(1_099, 500)).toEqual([])
+    expect(tracker.giveUp(1_100, 500)).toEqual([{ producer: id('a'), from: 4, to: 4 }])
+  })
+})

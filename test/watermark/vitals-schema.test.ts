@@ -153,6 +153,7 @@ describe('the schema', () => {
       health: {
         ...health,
         lateRate: 0.5,
+        heuristic: true,
         upstream: { 'words/first': { ...stage, lateRate: 0, ahead: -7_000 } },
         troubles: [
           { stage: 'words/first', cause: 'skewed', since: 1, ahead: -7_000, hops: 1 },
@@ -167,6 +168,7 @@ describe('the schema', () => {
       { ...rest, inputs: { words: { read: inputs.words.read } } },
       { ...rest, inputs: { words: { partition: 0, read: { every: 60_000, spans: { noon: [1, 2, 3, 4] } } } } },
       { ...rest, inputs: { words: { partition: 0, read: { every: 60_000, spans: { 0: [1, 2, 3] } } } } },
+      { ...rest, health: { ...health, heuristic: 'maybe' } },
       { ...rest, health: { ...health, troubles: [{ stage: 'a/b', cause: 'lazy', since: 1, hops: 0 }] } }
     ])
       expect(schema.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false)

@@ -9,7 +9,8 @@ import type { AnyTopic } from '../../src/core/topic.ts'
 import type { ProcessorStage } from '../../src/pipeline/index.ts'
 import { EventClock } from '../../src/pipeline/event-clock.ts'
 import { HandlerContext } from '../../src/pipeline/handler-context.ts'
-import { policyOf, processorLogic } from '../../src/pipeline/logic.ts'
+import { policyOf } from '../../src/pipeline/failure-policy.ts'
+import { processorLogic } from '../../src/pipeline/logic.ts'
 import { OutputBuffer } from '../../src/pipeline/outputs.ts'
 import { TaskState, TimerQueue, timerSlot, type StateRow } from '../../src/state/index.ts'
 import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
@@ -72,7 +73,8 @@ class Life {
         input: bind(stage.from[0]!),
         environment,
         signal,
-        full: () => this.fires-- <= 0
+        full: () => this.fires-- <= 0,
+        loader: { fetchDue: () => undefined }
       },
       committed.watermark
     )

@@ -1,6 +1,13 @@
 import { parseText } from '../../core/options.ts'
 import type { Position } from '../../core/record.ts'
-import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/index.ts'
+import type {
+  AdminDriver,
+  BrokerSettings,
+  CreateTopic,
+  PartitionBacklog,
+  TopicDescription,
+  TopicSettings
+} from '../../spec/index.ts'
 import type { FileConnection, TopicRow } from './client.ts'
 import { parsePosition } from './cursor.ts'
 import { closedError, fileError } from './errors.ts'
@@ -72,6 +79,23 @@ export class FileAdmin implements AdminDriver {
 
   async committed(group: string, topic: string): Promise<readonly (Position | undefined)[]> {
     return this.#open().snapshot(() => this.#committed(group, this.#connection.topic(topic)))
+  }
+
+  async brokerSettings(): Promise<BrokerSettings> {
+    this.#open()
+    return {}
+  }
+
+  async topicSettings(topic: string): Promise<TopicSettings> {
+    const row = this.#open().snapshot(() => this.#connection.topic(topic))
+    const { retentionTime, retentionBytes, synchronous } = this.#connection.settings
+    return {
+      denied: [],
+      compacted: { name: 'compacted', value: row.compacted === 1 },
+      retention: { name: 'retentionTime', value: row.retention_time ?? retentionTime },
+      retentionBytes: { name: 'retentionBytes', value: row.retention_bytes ?? retentionBytes },
+      losesOnFailover: { name: 'synchronous', value: synchronous === 'normal' }
+    }
   }
 
   async close(): Promise<void> {

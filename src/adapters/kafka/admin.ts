@@ -1,12 +1,20 @@
 import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
-import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type {
+  AdminDriver,
+  BrokerSettings,
+  CreateTopic,
+  PartitionBacklog,
+  TopicDescription,
+  TopicSettings
+} from '../../spec/admin.ts'
 import type { VendorBroker } from './client.ts'
 import { closedError, type Connection } from './connection.ts'
 import { classify, explain, protocolCode, protocolError } from './errors.ts'
 import { fetchMetadata } from './metadata.ts'
 import { committedOffsets, earliest, latest, listOffset } from './offsets.ts'
+import { brokerSettings, topicSettings } from './settings.ts'
 
 export interface AdminContext {
   readonly connection: Connection
@@ -15,6 +23,8 @@ export interface AdminContext {
   readonly replicationFactor: number
   /** Ms that creating or deleting a topic may take. */
   readonly timeout: number
+  /** Ms that this client gives a transaction. */
+  readonly transactionTimeout: number
 }
 
 /** Topics, backlog and committed positions. */
@@ -106,6 +116,22 @@ export class KafkaAdmin implements AdminDriver {
       await connection.loadTopics([topic])
       const offsets = await committedOffsets(connection, group, topic)
       return offsets.map(next => (next < 0 ? undefined : String(next - 1)))
+    })
+  }
+
+  brokerSettings(): Promise<BrokerSettings> {
+    return this.#run('the settings of the broker', async () => {
+      // The address that was given first has no number of its own: only a broker of the cluster can be described.
+      const [broker] = await this.#context.connection.brokers()
+      return brokerSettings(broker!, this.#context.transactionTimeout)
+    })
+  }
+
+  topicSettings(topic: string): Promise<TopicSettings> {
+    return this.#run(`the settings of topic '${topic}'`, async () => {
+      const broker = await this.#context.connection.anyBroker()
+      const [found] = (await fetchMetadata(broker, [topic])).topicMetadata
+      return topicSettings(broker, topic, found?.partitionMetadata[0]?.replicas.length ?? 0)
     })
   }
 

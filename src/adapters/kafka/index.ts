@@ -77,8 +77,9 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
 
   admin(): AdminDriver {
     const { environment } = this.#life.ready()
-    const { replicationFactor, requestTimeout: timeout } = this.#options
-    return this.#life.track(new KafkaAdmin({ connection: this.#connection(), environment, replicationFactor, timeout }))
+    const { replicationFactor, requestTimeout: timeout, transactionTimeout } = this.#options
+    const connection = this.#connection()
+    return this.#life.track(new KafkaAdmin({ connection, environment, replicationFactor, timeout, transactionTimeout }))
   }
 
   async producer(): Promise<ProducerDriver> {

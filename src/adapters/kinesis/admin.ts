@@ -1,5 +1,5 @@
 import { sleep } from '../../core/environment.ts'
-import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription, TopicSettings } from '../../spec/admin.ts'
 import { classify, closedError, kinesisError, nameOf, unknownStream } from './errors.ts'
 import { partitionsTag, type Streams } from './streams.ts'
 
@@ -96,6 +96,14 @@ export class KinesisAdmin implements AdminDriver {
   committed(): Promise<readonly undefined[]> {
     return this.#run(async () => {
       throw unsupported("positions: those are in the client's store")
+    })
+  }
+
+  topicSettings(topic: string): Promise<TopicSettings> {
+    return this.#run(async () => {
+      const summary = await this.#context.streams.summary(topic)
+      if (!summary) throw unknownStream(topic)
+      return { denied: [], retention: { name: 'RetentionPeriodHours', value: summary.retention } }
     })
   }
 

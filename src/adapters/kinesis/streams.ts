@@ -19,6 +19,8 @@ export interface StreamSummary {
   readonly arn: string
   /** `ACTIVE`, `CREATING`, `UPDATING`, `DELETING`. */
   readonly status: string
+  /** How long records are kept, ms. */
+  readonly retention: number
 }
 
 /** What is known of streams: partition counts are remembered, shards are asked for anew. */
@@ -38,8 +40,8 @@ export class Streams {
   async summary(stream: string): Promise<StreamSummary | undefined> {
     try {
       const answer = await this.connection.request('DescribeStreamSummary', { StreamName: stream })
-      const { StreamARN: arn, StreamStatus: status } = answer.StreamDescriptionSummary
-      return { arn, status }
+      const { StreamARN: arn, StreamStatus: status, RetentionPeriodHours: hours } = answer.StreamDescriptionSummary
+      return { arn, status, retention: Number(hours) * 3_600_000 }
     } catch (error) {
       if (classify(error).code !== 'unknown-topic') throw error
       this.forget(stream)

@@ -1,5 +1,5 @@
 import { StreamError } from '../../core/errors.ts'
-import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription, TopicSettings } from '../../spec/admin.ts'
 import type { Connection } from './connection.ts'
 import { closedError, grpc, statusOf } from './errors.ts'
 import { groupSubscription, partitionsLabel, shortName, subscriptionPath, topicPath } from './names.ts'
@@ -112,6 +112,32 @@ export class PubsubAdmin implements AdminDriver {
 
   async committed(): Promise<readonly undefined[]> {
     throw this.#unsupported('positions: it has none')
+  }
+
+  async topicSettings(topic: string, groups: readonly string[]): Promise<TopicSettings> {
+    this.#assertOpen()
+    if (!(await this.describeTopic(topic)))
+      throw new StreamError('unknown-topic', `there is no topic '${topic}'`, { adapter: 'pubsub' })
+    const { subscriptions, options, connection } = this.#context
+    const existing = options.subscriptions[topic]
+    const names = existing === undefined ? [] : [subscriptionPath(connection.project, existing)]
+    for (const group of groups) names.push(...(await this.#ofGroup(group, topic)))
+    const found = (await Promise.all(names.map(name => subscriptions.settings(name)))).filter(
+      each => each !== undefined
+    )
+    const deadLetter = found.find(each => each.deadLetter !== undefined)?.deadLetter
+    const fading = found.filter(each => each.expires).map(({ name }) => name)
+    return {
+      denied: [],
+      ...(found.length > 0 && {
+        expiry: { name: 'messageRetentionDuration', value: Math.min(...found.map(({ retention }) => retention)) }
+      }),
+      ...(deadLetter !== undefined && { deadLetter: { name: 'deadLetterPolicy', value: deadLetter } }),
+      notes: fading.map(
+        name =>
+          `subscription '${name}' has an expiration policy: it is deleted when nobody reads for that long, with what waits in it`
+      )
+    }
   }
 
   async close(): Promise<void> {

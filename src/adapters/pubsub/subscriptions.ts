@@ -28,7 +28,20 @@ interface Found {
   readonly topic: string
   readonly filter: string
   readonly detached: boolean
-  readonly deadLetterPolicy?: object | null
+  readonly deadLetterPolicy?: { readonly deadLetterTopic?: string } | null
+  readonly messageRetentionDuration?: { readonly seconds?: string | number | null } | null
+  readonly expirationPolicy?: { readonly ttl?: { readonly seconds?: string | number | null } | null } | null
+}
+
+/** What of a subscription bears on the guarantees. */
+export interface SubscriptionSettings {
+  readonly name: string
+  /** How long what is not acknowledged is kept, ms. */
+  readonly retention: number
+  /** The topic that takes what was delivered too often. */
+  readonly deadLetter: string | undefined
+  /** It is deleted when nobody reads for a while. */
+  readonly expires: boolean
 }
 
 /** Subscriptions of topics: found, created, deleted. All by their full paths. */
@@ -39,6 +52,19 @@ export class Subscriptions {
   constructor(connection: Connection, options: ReadPubsubOptions) {
     this.#connection = connection
     this.#options = options
+  }
+
+  /** `undefined` when there is no such subscription. */
+  async settings(name: string): Promise<SubscriptionSettings | undefined> {
+    const found = await this.#find(name)
+    if (!found) return undefined
+    const { messageRetentionDuration: kept, deadLetterPolicy, expirationPolicy } = found
+    return {
+      name: shortName(name),
+      retention: Number(kept?.seconds ?? 7 * 24 * 60 * 60) * 1_000,
+      deadLetter: deadLetterPolicy ? (deadLetterPolicy.deadLetterTopic ?? 'another topic') : undefined,
+      expires: Number(expirationPolicy?.ttl?.seconds ?? 0) > 0
+    }
   }
 
   /**

@@ -1,9 +1,17 @@
 import { type Environment, sleep } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { Position } from '../../core/record.ts'
-import type { AdminDriver, CreateTopic, PartitionBacklog, TopicDescription } from '../../spec/admin.ts'
+import type {
+  AdminDriver,
+  BrokerSettings,
+  CreateTopic,
+  PartitionBacklog,
+  TopicDescription,
+  TopicSettings
+} from '../../spec/admin.ts'
 import { closedError, PulsarError } from './errors.ts'
 import { beforeAll, idOf } from './positions.ts'
+import { brokerSettings, topicSettings } from './settings.ts'
 import { entriesAfter, partitionName, type Retention, type Topics, unknownTopic } from './topics.ts'
 
 export interface AdminContext {
@@ -178,6 +186,14 @@ export class PulsarAdmin implements AdminDriver {
         })
       )
     })
+  }
+
+  brokerSettings(): Promise<BrokerSettings> {
+    return this.#run(() => brokerSettings(this.#context.topics))
+  }
+
+  topicSettings(topic: string): Promise<TopicSettings> {
+    return this.#run(() => topicSettings(this.#context.topics, topic))
   }
 
   async close(): Promise<void> {

@@ -39,6 +39,11 @@ export class Rest {
     return (await this.#send(what, 'GET', path, undefined, signal)) as Answer
   }
 
+  /** The answer as it is, for what is not JSON. */
+  async text(what: string, path: string): Promise<string> {
+    return (await this.#send(what, 'GET', path, undefined, undefined, text => text)) as string
+  }
+
   async put(what: string, path: string, body: unknown): Promise<void> {
     await this.#send(what, 'PUT', path, body)
   }
@@ -58,7 +63,14 @@ export class Rest {
     this.#http.destroy()
   }
 
-  async #send(what: string, method: string, path: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
+  async #send(
+    what: string,
+    method: string,
+    path: string,
+    body: unknown,
+    signal?: AbortSignal,
+    read: (text: string) => unknown = JSON.parse
+  ): Promise<unknown> {
     const { environment, webUrl, requestTimeout } = this.#settings
     if (this.#closed) throw closedError()
     if (signal?.aborted) throw abortedError(signal)
@@ -80,7 +92,7 @@ export class Rest {
           continue
         }
         if (status < 200 || status >= 300) throw answerError(what, status, text)
-        return text === '' ? undefined : JSON.parse(text)
+        return text === '' ? undefined : read(text)
       }
     } catch (error) {
       if (error instanceof PulsarError) throw error

@@ -1,6 +1,6 @@
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
-import type { StateRow } from '../../state/index.ts'
+import type { RowReader } from '../../state/index.ts'
 import type { Lease } from '../leases.ts'
 import type {
   AppendOutcome,
@@ -13,11 +13,12 @@ import type {
   TaskName,
   UnsentOutputs
 } from '../store.ts'
+import { MemoryRowReader, MemoryRows } from './memory-rows.ts'
 
 interface TaskRows {
   epoch: number
   last: LastCommit | undefined
-  readonly state: Map<string, StateRow>
+  readonly state: MemoryRows
   unsent: UnsentOutputs[]
 }
 
@@ -37,7 +38,7 @@ export class MemoryStore implements ClientStore {
 
   async acquire(task: TaskName): Promise<TaskLog> {
     let rows = this.#tasks.get(task.id)
-    if (!rows) this.#tasks.set(task.id, (rows = { epoch: 0, last: undefined, state: new Map(), unsent: [] }))
+    if (!rows) this.#tasks.set(task.id, (rows = { epoch: 0, last: undefined, state: new MemoryRows(), unsent: [] }))
     rows.epoch++
     return new MemoryTaskLog(task.id, rows, this)
   }
@@ -104,7 +105,7 @@ export class MemoryStore implements ClientStore {
 class MemoryTaskLog implements TaskLog {
   readonly epoch: number
   readonly last: LastCommit | undefined
-  readonly state: Iterable<StateRow>
+  readonly state: RowReader
   readonly unsent: readonly UnsentOutputs[]
   readonly #task: string
   readonly #rows: TaskRows
@@ -113,7 +114,7 @@ class MemoryTaskLog implements TaskLog {
   constructor(task: string, rows: TaskRows, store: MemoryStore) {
     this.epoch = rows.epoch
     this.last = rows.last
-    this.state = [...rows.state.values()]
+    this.state = new MemoryRowReader(rows.state, () => rows.epoch === this.epoch)
     this.unsent = rows.unsent
     this.#task = task
     this.#rows = rows
@@ -126,11 +127,7 @@ class MemoryTaskLog implements TaskLog {
     const rows = this.#rows
     if (rows.epoch !== this.epoch || (rows.last?.number ?? 0) !== commit.number - 1) return 'fenced'
     rows.last = { number: commit.number, token: commit.token, head: commit.head }
-    for (const row of commit.state) {
-      const id = `${row.slot}\0${row.key}`
-      if (row.value === null) rows.state.delete(id)
-      else rows.state.set(id, row)
-    }
+    rows.state.apply(commit.state)
     rows.unsent = rows.unsent.filter(unsent => unsent.commit > commit.relayedTo)
     if (commit.outputs.length > 0) rows.unsent.push({ commit: commit.number, outputs: commit.outputs })
     return fault === 'hide' ? 'unknown' : 'ok'

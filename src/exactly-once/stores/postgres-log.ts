@@ -1,18 +1,12 @@
 import { StreamError } from '../../core/errors.ts'
-import type { StateRow } from '../../state/index.ts'
+import type { RowReader } from '../../state/index.ts'
 import { decodeOutbox } from '../outbox.ts'
 import type { AppendOutcome, Commit, LastCommit, ReadBack, TaskLog, UnsentOutputs } from '../store.ts'
 import type { Connections } from './postgres-connections.ts'
 import { refusesRows } from './postgres-errors.ts'
+import { PostgresRowReader } from './postgres-rows.ts'
 import type { Tables } from './postgres-schema.ts'
-import {
-  appendStatement,
-  raiseText,
-  readBackText,
-  stateText,
-  unsentText,
-  type StagedRows
-} from './postgres-statements.ts'
+import { appendStatement, raiseText, readBackText, unsentText, type StagedRows } from './postgres-statements.ts'
 
 interface HeadRow {
   /** 64 bits come as text. */
@@ -22,20 +16,17 @@ interface HeadRow {
   readonly head: Uint8Array | null
 }
 
-/** Rows of state that are read at a time. */
-const page = 10_000
-
 /** One owner's hold on one task. */
 export class PostgresTaskLog implements TaskLog {
   readonly epoch: number
   readonly last: LastCommit | undefined
   readonly unsent: readonly UnsentOutputs[]
+  readonly state: RowReader
   /** Set by a sink that writes its rows in the same transaction; they belong to every append until it sets others. */
   staged: StagedRows | undefined
   readonly #connections: Connections
   readonly #tables: Tables
   readonly #task: string
-  #state: readonly StateRow[]
   /** Token of the last append whose outcome was unclear. */
   #unclear: string | undefined
 
@@ -44,13 +35,12 @@ export class PostgresTaskLog implements TaskLog {
     tables: Tables,
     task: string,
     row: HeadRow,
-    unsent: readonly UnsentOutputs[],
-    state: readonly StateRow[]
+    unsent: readonly UnsentOutputs[]
   ) {
     this.epoch = Number(row.epoch)
     this.last = lastOf(row)
     this.unsent = unsent
-    this.#state = state
+    this.state = new PostgresRowReader(connections, tables, task, this.epoch)
     this.#connections = connections
     this.#tables = tables
     this.#task = task
@@ -61,29 +51,9 @@ export class PostgresTaskLog implements TaskLog {
     return connections.use(`acquiring task '${task}'`, async run => {
       const [row] = await run<HeadRow>(raiseText(tables), [task])
       const unsent = await run<{ number: string; outputs: Uint8Array }>(unsentText(tables), [task])
-      const state: StateRow[] = []
-      let behind: readonly unknown[] = ['', Buffer.alloc(0)]
-      for (;;) {
-        const rows = await run<{ slot: string; key: Buffer; value: Uint8Array }>(stateText(tables), [
-          task,
-          ...behind,
-          page
-        ])
-        for (const { slot, key, value } of rows) state.push({ slot, key: key.toString('latin1'), value })
-        const last = rows.at(-1)
-        if (!last || rows.length < page) break
-        behind = [last.slot, last.key]
-      }
       const outputs = unsent.map(each => ({ commit: Number(each.number), outputs: decodeOutbox(each.outputs) }))
-      return new PostgresTaskLog(connections, tables, task, row!, outputs, state)
+      return new PostgresTaskLog(connections, tables, task, row!, outputs)
     })
-  }
-
-  /** Handed over: it may be large, and who read it holds it by now. */
-  get state(): readonly StateRow[] {
-    const state = this.#state
-    this.#state = []
-    return state
   }
 
   async append(commit: Commit): Promise<AppendOutcome> {

@@ -96,10 +96,19 @@ export const readBackText = ({ head }: Tables): string =>
 export const unsentText = ({ outbox }: Tables): string =>
   `SELECT number, outputs FROM ${outbox} WHERE task = $1::text ORDER BY number`
 
-/** One page of state, behind the last row of the page before. */
-export const stateText = ({ state }: Tables): string =>
-  `SELECT slot, key, value FROM ${state} WHERE task = $1::text AND (slot, key) > ($2::text, $3::bytea)
-   ORDER BY slot, key LIMIT $4::int`
+/** One page of state, from a place on, with the epoch as of the same moment. */
+export const pageText = ({ head, state }: Tables): string =>
+  `SELECT known.epoch, rows.slot, rows.key, rows.value FROM ${head} AS known LEFT JOIN LATERAL (
+     SELECT slot, key, value FROM ${state} WHERE task = $1::text AND (slot, key) >= ($2::text, $3::bytea)
+     ORDER BY slot, key LIMIT $4::int
+   ) AS rows ON true WHERE known.task = $1::text ORDER BY rows.slot, rows.key`
+
+/** The rows of some places, with the epoch as of the same moment. */
+export const findText = ({ head, state }: Tables): string =>
+  `SELECT known.epoch, rows.slot, rows.key, rows.value FROM ${head} AS known LEFT JOIN (
+     SELECT found.slot, found.key, found.value FROM unnest($2::text[], $3::bytea[]) AS wanted (slot, key)
+     JOIN ${state} AS found ON found.task = $1::text AND found.slot = wanted.slot AND found.key = wanted.key
+   ) AS rows ON true WHERE known.task = $1::text`
 
 /** The statements of leases and positions. Rows are locked in the order of their names, so that no two members wait for each other. */
 export function leaseTexts({

@@ -31,7 +31,8 @@ export type Statements = Record<
   | 'unsent'
   | 'putOutbox'
   | 'forget'
-  | 'state'
+  | 'page'
+  | 'find'
   | 'putState'
   | 'deleteState'
   | 'leases'
@@ -49,6 +50,11 @@ export type Statements = Record<
 
 export function prepare(database: DatabaseSync): Statements {
   const statement = (sql: string): StatementSync => database.prepare(sql)
+  const arrays = (sql: string): StatementSync => {
+    const prepared = statement(sql)
+    prepared.setReturnArrays(true)
+    return prepared
+  }
   return {
     raise: statement(
       `INSERT INTO tidemark_head VALUES (?, 1, 0, '', NULL) ON CONFLICT (task) DO UPDATE SET epoch = epoch + 1`
@@ -60,7 +66,10 @@ export function prepare(database: DatabaseSync): Statements {
     unsent: statement('SELECT number, outputs FROM tidemark_outbox WHERE task = ? ORDER BY number'),
     putOutbox: statement('INSERT INTO tidemark_outbox VALUES (?, ?, ?)'),
     forget: statement('DELETE FROM tidemark_outbox WHERE task = ? AND number <= ?'),
-    state: statement('SELECT slot, key, value FROM tidemark_state WHERE task = ? ORDER BY slot, key'),
+    page: arrays(
+      `SELECT slot, key, value FROM tidemark_state WHERE task = ? AND (slot, key) >= (?, ?) ORDER BY slot, key LIMIT ?`
+    ),
+    find: arrays('SELECT value FROM tidemark_state WHERE task = ? AND slot = ? AND key = ?'),
     putState: statement(
       'INSERT INTO tidemark_state VALUES (?, ?, ?, ?) ON CONFLICT (task, slot, key) DO UPDATE SET value = excluded.value'
     ),

@@ -1,8 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { systemEnvironment, type Environment } from '../../core/environment.ts'
 import { messageOf, StreamError } from '../../core/errors.ts'
+import { InTurn } from '../../core/in-turn.ts'
 import type { Position } from '../../core/record.ts'
 import type { TopicPartition } from '../../spec/index.ts'
-import type { StateRow } from '../../state/index.ts'
+import type { RowReader } from '../../state/index.ts'
 import { decodeOutbox, encodeOutbox } from '../outbox.ts'
 import type { Lease } from '../leases.ts'
 import type {
@@ -17,7 +19,11 @@ import type {
   UnsentOutputs
 } from '../store.ts'
 import { openSqlite } from './sqlite-open.ts'
+import { SqliteRowReader } from './sqlite-rows.ts'
 import { prepare, type Statements } from './sqlite-schema.ts'
+
+/** Rows that a commit writes before others get a turn of the event loop: two or three milliseconds. */
+const rowsAtOnce = 500
 
 /** Called inside the transaction of a commit: rows of a sink that shares the database. */
 export type WithCommit = (database: DatabaseSync) => void
@@ -32,11 +38,14 @@ export class SqliteStore implements ClientStore {
   readonly scope = 'host' as const
   readonly outputs = 'relay' as const
   readonly database: DatabaseSync
+  readonly environment: Environment
   readonly #statements: Statements
+  readonly #queue = new InTurn()
 
-  private constructor(path: string, database: DatabaseSync) {
+  private constructor(path: string, database: DatabaseSync, environment: Environment) {
     this.location = `sqlite:${path}`
     this.database = database
+    this.environment = environment
     this.#statements = prepare(database)
   }
 
@@ -44,14 +53,14 @@ export class SqliteStore implements ClientStore {
    * @param path a file on a local disk, created with its folder; `:memory:` for tests. Errors: `corrupt` when it is not a
    *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell).
    */
-  static async open(path: string): Promise<SqliteStore> {
+  static async open(path: string, environment: Environment = systemEnvironment): Promise<SqliteStore> {
     const [file, database] = await openSqlite(path)
-    return new SqliteStore(file, database)
+    return new SqliteStore(file, database, environment)
   }
 
   async acquire(task: TaskName): Promise<TaskLog> {
     const statements = this.#statements
-    return this.#told(() => {
+    return this.#alone(() => {
       statements.raise.run(task.id)
       const row = statements.head.get(task.id) as unknown as HeadRow
       const unsent = (statements.unsent.all(task.id) as { number: number; outputs: Uint8Array }[]).map(
@@ -62,31 +71,31 @@ export class SqliteStore implements ClientStore {
   }
 
   async leases(scope: string): Promise<readonly Lease[]> {
-    return this.#guarded(() => this.#statements.leases.all(scope).map(row => leaseOf(row as unknown as LeaseRow)))
+    return this.#next(() => this.#statements.leases.all(scope).map(row => leaseOf(row as unknown as LeaseRow)))
   }
 
   async take(scope: string, name: string, owner: string, seen: Lease | undefined): Promise<boolean> {
     const { addLease, take } = this.#statements
-    const { changes } = this.#guarded(() =>
+    const { changes } = await this.#next(() =>
       seen ? take.run(owner, scope, name, seen.owner ?? null, seen.beat) : addLease.run(scope, name, owner)
     )
     return changes === 1
   }
 
   async beat(scope: string, owner: string): Promise<void> {
-    this.#guarded(() => this.#statements.beat.run(scope, owner))
+    await this.#next(() => this.#statements.beat.run(scope, owner))
   }
 
   async ask(scope: string, name: string, by: string): Promise<void> {
-    this.#guarded(() => this.#statements.ask.run(by, scope, name))
+    await this.#next(() => this.#statements.ask.run(by, scope, name))
   }
 
   async release(scope: string, name: string, owner: string): Promise<void> {
-    this.#guarded(() => this.#statements.release.run(scope, name, owner))
+    await this.#next(() => this.#statements.release.run(scope, name, owner))
   }
 
   async remove(scope: string, name: string, seen: Lease): Promise<void> {
-    this.#guarded(() => this.#statements.remove.run(scope, name, seen.owner ?? null, seen.beat))
+    await this.#next(() => this.#statements.remove.run(scope, name, seen.owner ?? null, seen.beat))
   }
 
   async positions(group: string, topic: string): Promise<ReadonlyMap<number, Position>> {
@@ -100,7 +109,7 @@ export class SqliteStore implements ClientStore {
     holding?: Holding
   ): Promise<boolean> {
     const { holder, putPosition } = this.#statements
-    return this.#told(() => {
+    return this.#alone(() => {
       const holds = (name: string): boolean => holder.get(holding!.scope, name)?.['owner'] === holding!.owner
       if (holding && !holding.names.every(holds)) return false
       for (const { topic, partition, position } of positions) putPosition.run(group, topic, partition, position)
@@ -109,30 +118,42 @@ export class SqliteStore implements ClientStore {
   }
 
   async close(): Promise<void> {
-    if (this.database.isOpen) this.database.close()
+    await this.#queue.run(async () => {
+      if (this.database.isOpen) this.database.close()
+    })
   }
 
-  /** `IMMEDIATE`: the write lock is taken at once, so that what is read inside stays true until the end. */
-  transaction<Result>(body: () => Result): Result {
-    this.database.exec('BEGIN IMMEDIATE')
-    try {
-      const result = body()
-      this.database.exec('COMMIT')
-      return result
-    } catch (error) {
-      if (this.database.isOpen && this.database.isTransaction) this.database.exec('ROLLBACK')
-      throw error
-    }
+  /**
+   * `IMMEDIATE`: the write lock is taken at once, so that what is read inside stays true until the end. The body may take turns of
+   * the event loop: whatever else this process wants to write waits until it has ended.
+   */
+  transaction<Result>(body: () => Result | Promise<Result>): Promise<Result> {
+    return this.#queue.run(async () => {
+      this.database.exec('BEGIN IMMEDIATE')
+      try {
+        const result = await body()
+        this.database.exec('COMMIT')
+        return result
+      } catch (error) {
+        if (this.database.isOpen && this.database.isTransaction) this.database.exec('ROLLBACK')
+        throw error
+      }
+    })
   }
 
-  #told<Result>(body: () => Result): Result {
+  #alone<Result>(body: () => Result): Promise<Result> {
     return this.#guarded(() => this.transaction(body))
   }
 
+  /** One statement, which must not slip into the transaction of somebody else. */
+  #next<Result>(body: () => Result): Promise<Result> {
+    return this.#guarded(() => this.#queue.run(async () => body()))
+  }
+
   /** For a caller that may try again: a lock held for long, or a full disk, is told as such. */
-  #guarded<Result>(body: () => Result): Result {
+  async #guarded<Result>(body: () => Promise<Result>): Promise<Result> {
     try {
-      return body()
+      return await body()
     } catch (error) {
       if (!isBusy(error)) throw error
       throw new StreamError('timeout', `the commit store ${this.location} is busy or full: ${messageOf(error)}`, {
@@ -168,6 +189,7 @@ class SqliteTaskLog implements TaskLog {
   readonly epoch: number
   readonly last: LastCommit | undefined
   readonly unsent: readonly UnsentOutputs[]
+  readonly state: RowReader
   readonly #store: SqliteStore
   readonly #statements: Statements
   readonly #task: string
@@ -184,25 +206,17 @@ class SqliteTaskLog implements TaskLog {
     this.epoch = row.epoch
     this.last = lastOf(row)
     this.unsent = unsent
+    this.state = new SqliteRowReader(statements, task, row.epoch)
     this.#store = store
     this.#statements = statements
     this.#task = task
-  }
-
-  get state(): Iterable<StateRow> {
-    return this.#rows()
-  }
-
-  *#rows(): Generator<StateRow> {
-    for (const row of this.#statements.state.iterate(this.#task) as Iterable<any>)
-      yield { slot: row.slot, key: Buffer.from(row.key).toString('latin1'), value: row.value }
   }
 
   async append(commit: Commit): Promise<AppendOutcome> {
     const statements = this.#statements
     const blob = commit.outputs.length > 0 ? encodeOutbox(commit.outputs) : undefined
     try {
-      return this.#store.transaction(() => {
+      return await this.#store.transaction(async () => {
         const moved = statements.advance.run(
           commit.number,
           commit.token,
@@ -212,7 +226,9 @@ class SqliteTaskLog implements TaskLog {
           commit.number - 1
         )
         if (moved.changes !== 1) return 'fenced'
+        let written = 0
         for (const row of commit.state) {
+          if (++written % rowsAtOnce === 0) await this.#store.environment.turn()
           const key = Buffer.from(row.key, 'latin1')
           if (row.value === null) statements.deleteState.run(this.#task, row.slot, key)
           else statements.putState.run(this.#task, row.slot, key, row.value)

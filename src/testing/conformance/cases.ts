@@ -7,6 +7,8 @@ import { membershipCases } from './membership.ts'
 import { orderCases } from './order.ts'
 import { partitionReaderCases } from './partition-reader.ts'
 import { pipelineCases } from './pipelines/cases.ts'
+import { schemaCases } from './pipelines/schemas.ts'
+import { watermarkCases } from './pipelines/watermarks.ts'
 import { positionCases } from './positions.ts'
 import { queueCases } from './queue.ts'
 import { queueRecordCases } from './queue-records.ts'
@@ -31,5 +33,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...transactionCases,
   ...failureCases,
   ...durabilityCases,
-  ...pipelineCases
+  ...pipelineCases,
+  ...schemaCases,
+  ...watermarkCases
 ]

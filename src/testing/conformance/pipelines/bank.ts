@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { bindTopic, decodeRecord, parkedTopic, Producer, type BoundTopic } from '../../../broker/index.ts'
+import { bindTopic, decodeRecord, parkedTopic, prepareBatch, Producer, type BoundTopic } from '../../../broker/index.ts'
 import { systemEnvironment } from '../../../core/environment.ts'
 import type { RawRecord } from '../../../core/record.ts'
+import type { SchemaRegistry } from '../../../core/registry.ts'
 import { decodeStamp } from '../../../core/stamp.ts'
 import type { AnyTopic } from '../../../core/topic.ts'
 import {
@@ -25,23 +26,28 @@ import type { Deposit, Ledger, Line } from './ledger.ts'
 /** Where the tasks of a case commit: in a store, or in the broker. */
 export type CommitPoint = 'store' | 'broker'
 
+/** Time between two commits of a task, ms. */
+export const commitInterval = 20
+
 /** Workers, deposits and the check of the lines, for one case. */
 export class Bank {
   readonly #context: CaseContext
   readonly #commitIn: CommitPoint
+  readonly #registry: SchemaRegistry | undefined
   readonly #store = openStore('memory:', new Map())
   /** On a queue: what was written to a topic since we have known it. */
   readonly #taps = new Map<string, QueueTap>()
 
-  constructor(context: CaseContext, commitIn: CommitPoint) {
+  constructor(context: CaseContext, commitIn: CommitPoint, registry?: SchemaRegistry) {
     this.#context = context
     this.#commitIn = commitIn
+    this.#registry = registry
   }
 
   host(adapter: AnyAdapter): RunHost {
     return {
       environment: systemEnvironment,
-      registry: undefined,
+      registry: this.#registry,
       adapterOf: () => adapter,
       commitIn: this.#commitIn,
       openStore: () => this.#store
@@ -56,7 +62,7 @@ export class Bank {
     const stop = new AbortController()
     this.#context.signal.addEventListener('abort', () => stop.abort(), { once: true })
     const settings = runSettings({
-      commitInterval: 20,
+      commitInterval,
       vitalsInterval: 100,
       sessionTimeout: this.#context.sessionTimeout,
       handleSignals: false
@@ -85,7 +91,8 @@ export class Bank {
       // A queue keeps nothing for readers that it does not know.
       const [stage] = app.stages
       await ensureGroup(bound.adapter, systemEnvironment, groupName(app.name, stage!.name), deposits.name)
-      this.#taps.set(lines.name, await QueueTap.open(this.#context, lines.name, lines.partitions ?? 4))
+      if (!this.#taps.has(lines.name))
+        this.#taps.set(lines.name, await QueueTap.open(this.#context, lines.name, lines.partitions ?? 4))
     }
     const reports = await producerReports({ environment: systemEnvironment }, bound, 100)
     const producer = new Producer<string, Deposit>(bound, systemEnvironment, {}, reports)
@@ -104,10 +111,12 @@ export class Bank {
 
   /** Lines that any reader of committed records sees, in the order of each partition. */
   async lines({ lines }: Ledger): Promise<{ account: string; line: Line; id: string }[]> {
-    const bound = await bindTopic(lines, await this.#context.adapter(), lines.partitions ?? 4, undefined)
+    const bound = await bindTopic(lines, await this.#context.adapter(), lines.partitions ?? 4, this.#registry)
     const all: { account: string; line: Line; id: string }[] = []
     for (let partition = 0; partition < bound.partitions; partition++) {
-      for (const raw of await this.#read(lines.name, partition)) {
+      const records = await this.#read(lines.name, partition)
+      await prepareBatch(bound, records)
+      for (const raw of records) {
         const { key, value } = decodeRecord(bound, { topic: lines.name, partition }, raw)
         const { producer, sequence } = decodeStamp(raw.stamp!)
         all.push({

@@ -2,42 +2,18 @@ import assert from 'node:assert/strict'
 import { parkedHeaders } from '../../../broker/index.ts'
 import { noHeaders, headerText, type RawRecord } from '../../../core/record.ts'
 import type { Applies } from '../applies.ts'
-import { always } from '../applies.ts'
 import type { CaseContext } from '../context.ts'
 import type { ConformanceCase, WorkerProcess } from '../types.ts'
-import { Bank, type CommitPoint } from './bank.ts'
+import { Bank } from './bank.ts'
+import { atEachCommitPoint, booked } from './commit-points.ts'
 import { ledger } from './ledger.ts'
 
 const group = 'pipeline'
-
-/** Each case once per place where its tasks can commit. */
-function atEachCommitPoint(
-  name: string,
-  run: (context: CaseContext, commitIn: CommitPoint) => Promise<void>,
-  applies: Applies = always
-): ConformanceCase[] {
-  const inBroker: Applies = (capabilities, traits) =>
-    capabilities.transactions ? applies(capabilities, traits) : 'the broker has no transactions to commit in'
-  return [
-    { group, name: `${name} (commits in a store)`, applies, run: context => run(context, 'store') },
-    { group, name: `${name} (commits in the broker)`, applies: inBroker, run: context => run(context, 'broker') }
-  ]
-}
 
 const processes: Applies = (_capabilities, traits) => {
   if (!traits.spawnWorker)
     return 'workers in processes of their own cannot reach this broker, or the harness starts none'
   return true
-}
-
-/** Waits until so many lines are there. */
-async function booked(context: CaseContext, bank: Bank, book: ReturnType<typeof ledger>, lines: number): Promise<void> {
-  for (const deadline = context.deadline(); ;) {
-    const found = new Set((await bank.lines(book)).map(({ id }) => id)).size
-    if (found >= lines) return
-    assert.ok(performance.now() < deadline, `waited in vain for ${lines} lines, found ${found}`)
-    await context.sleep(20)
-  }
 }
 
 /** SIGSTOP at a moment when the worker holds no lock of a file that it shares with the others. */
@@ -68,7 +44,7 @@ export async function isLocked(file: string): Promise<boolean> {
 }
 
 export const pipelineCases: readonly ConformanceCase[] = [
-  ...atEachCommitPoint('every deposit is booked once', async (context, commitIn) => {
+  ...atEachCommitPoint(group, 'every deposit is booked once', async (context, commitIn) => {
     const bank = new Bank(context, commitIn)
     const book = ledger(context.name('ledger'))
     const producer = await bank.producer(book)
@@ -80,6 +56,7 @@ export const pipelineCases: readonly ConformanceCase[] = [
     await bank.check(book, 500)
   }),
   ...atEachCommitPoint(
+    group,
     'a worker that joins and one that leaves hand over without loss or repeat',
     async (context, commitIn) => {
       const bank = new Bank(context, commitIn)
@@ -99,22 +76,27 @@ export const pipelineCases: readonly ConformanceCase[] = [
       await bank.check(book, 900)
     }
   ),
-  ...atEachCommitPoint('a run that is stopped and started again goes on where it was', async (context, commitIn) => {
-    const bank = new Bank(context, commitIn)
-    const book = ledger(context.name('ledger'))
-    const producer = await bank.producer(book)
-    await bank.deposit(producer, 0, 200)
-    const first = await bank.work(book.app)
-    await booked(context, bank, book, 50)
-    await first.stop()
-    await bank.deposit(producer, 200, 400)
-    await producer.close()
-    const second = await bank.work(book.app)
-    await booked(context, bank, book, 400)
-    await second.stop()
-    await bank.check(book, 400)
-  }),
   ...atEachCommitPoint(
+    group,
+    'a run that is stopped and started again goes on where it was',
+    async (context, commitIn) => {
+      const bank = new Bank(context, commitIn)
+      const book = ledger(context.name('ledger'))
+      const producer = await bank.producer(book)
+      await bank.deposit(producer, 0, 200)
+      const first = await bank.work(book.app)
+      await booked(context, bank, book, 50)
+      await first.stop()
+      await bank.deposit(producer, 200, 400)
+      await producer.close()
+      const second = await bank.work(book.app)
+      await booked(context, bank, book, 400)
+      await second.stop()
+      await bank.check(book, 400)
+    }
+  ),
+  ...atEachCommitPoint(
+    group,
     'poison bytes and a handler that keeps failing are parked with their cause; the partition goes on',
     async (context, commitIn) => {
       const bank = new Bank(context, commitIn)
@@ -155,6 +137,7 @@ export const pipelineCases: readonly ConformanceCase[] = [
     }
   ),
   ...atEachCommitPoint(
+    group,
     'kill -9 of a worker: another takes over, nothing is lost or booked twice',
     async (context, commitIn) => {
       const bank = new Bank(context, commitIn)
@@ -178,6 +161,7 @@ export const pipelineCases: readonly ConformanceCase[] = [
     processes
   ),
   ...atEachCommitPoint(
+    group,
     'a worker that is stopped for longer than its session comes back fenced',
     async (context, commitIn) => {
       const bank = new Bank(context, commitIn)

@@ -1,4 +1,4 @@
-import { json, number, text } from '../../../core/codec.ts'
+import { json, number, text, type Codec } from '../../../core/codec.ts'
 import { topic, type Topic } from '../../../core/topic.ts'
 import { keyed, pipeline, processor, type FailurePolicy, type Pipeline } from '../../../pipeline/index.ts'
 
@@ -25,25 +25,35 @@ export interface LedgerOptions {
   readonly before?: (deposit: Deposit, account: string) => void | Promise<void>
   readonly failure?: FailurePolicy
   readonly partitions?: number
+  /** Default: JSON for what is in topics, doubles in state. */
+  readonly codecs?: LedgerCodecs
 }
+
+export interface LedgerCodecs {
+  readonly deposit: Codec<Deposit>
+  readonly line: Codec<Line>
+  readonly state: Codec<number>
+}
+
+const plain: LedgerCodecs = { deposit: json<Deposit>(), line: json<Line>(), state: number }
 
 /**
  * The pipeline of the cases: state per account, and an output whose numbers tell at once whether any deposit was lost,
  * booked twice, or booked by two owners.
  */
-export function ledger(name: string, { before, failure, partitions = 4 }: LedgerOptions = {}): Ledger {
+export function ledger(name: string, { before, failure, partitions = 4, codecs = plain }: LedgerOptions = {}): Ledger {
   const deposits = topic(`${name}-deposits`, {
     key: text,
-    value: json<Deposit>(),
+    value: codecs.deposit,
     eventTime: deposit => deposit.at,
     partitions
   })
-  const lines = topic(`${name}-lines`, { key: text, value: json<Line>(), partitions })
+  const lines = topic(`${name}-lines`, { key: text, value: codecs.line, partitions })
   const book = processor({
     name: 'book',
     from: deposits,
     to: lines,
-    state: { line: keyed(number, 0), balance: keyed(number, 0) },
+    state: { line: keyed(codecs.state, 0), balance: keyed(codecs.state, 0) },
     ...(failure && { failure }),
     process({ key, value }, { state }) {
       const write = (): { key: string; value: Line } => {

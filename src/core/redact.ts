@@ -1,0 +1,40 @@
+/** What stands for a secret in texts. */
+const hidden = '***'
+
+const patterns: readonly (readonly [RegExp, string])[] = [
+  // user:password@ in a URL
+  [/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]*@/gi, `$1${hidden}@`],
+  // password=..., "token": "...", api-key: ..., and SharedAccessKey=...;
+  [
+    /(["']?[\w.-]{0,40}(?:password|passwd|passphrase|secret|token|credential|authorization|api[-_]?key|access[-_]?key|accountkey|signature|\bsig|\bpwd)["']?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s,;&"'})\]]+)/gi,
+    `$1${hidden}`
+  ],
+  [/\b(bearer|basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${hidden}`],
+  // JSON Web Tokens, and ids of AWS keys
+  [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, hidden],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, hidden],
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, hidden]
+]
+
+/** What is beyond would not be stored anyway. */
+const longest = 8_192
+
+/**
+ * A text of somebody else (the message of an error) without what looks like a secret, so that it may be stored: passwords in
+ * URLs, values of fields with telling names, tokens, private keys. What has no such mark cannot be known for a secret.
+ */
+export function redacted(text: string): string {
+  let clean = text.length > longest ? text.slice(0, longest) : text
+  for (const [pattern, replacement] of patterns) clean = clean.replace(pattern, replacement)
+  return clean
+}
+
+/** The longest beginning of a text that is no longer than `most` bytes in UTF-8. */
+export function cutTo(text: string, most: number): string {
+  if (text.length * 3 <= most) return text
+  const bytes = Buffer.from(text, 'utf8')
+  if (bytes.length <= most) return text
+  let end = most
+  while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end-- // not inside a character
+  return bytes.toString('utf8', 0, end)
+}

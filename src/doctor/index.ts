@@ -1,0 +1,2 @@
+export { examine, type DoctorConfig } from './examine.ts'
+export type { Finding, Severity } from './finding.ts'

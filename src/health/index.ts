@@ -1,0 +1,7 @@
+export { healthFetch, healthListener, healthText, type HasHealth } from './http.ts'
+export type { Ailing, Limits, Work } from './judge.ts'
+export { ProcessHealth } from './process-health.ts'
+export { Pulse, type Load, type Place } from './pulse.ts'
+export type { HealthProblem, HealthReport, RunPhase, RunState } from './report.ts'
+export { RunHealth, unwatched } from './run-health.ts'
+export { StagePulse } from './stage-pulse.ts'

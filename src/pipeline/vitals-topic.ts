@@ -1,0 +1,33 @@
+import { hasCode, withRetry } from '../broker/index.ts'
+import type { Environment } from '../core/environment.ts'
+import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
+import { vitalsTopic } from '../watermark/index.ts'
+import { ensureTopic } from './topics.ts'
+
+/** Creates the vitals topic of a broker unless it is there. Two may do so at once. */
+export function ensureVitals(adapter: AnyAdapter, environment: Environment): Promise<void> {
+  return ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+}
+
+/** From the start, for as long as it takes. */
+export function openVitals(
+  adapter: AnyAdapter,
+  environment: Environment,
+  signal: AbortSignal
+): Promise<PartitionReader> {
+  return withRetry({ adapter, environment, doing: `opening '${vitalsTopic}'`, signal }, () =>
+    adapter.partitionReader!({
+      topic: vitalsTopic,
+      partition: 0,
+      from: 'earliest',
+      readCommitted: false,
+      maxBytes: 1024 * 1024
+    })
+  )
+}
+
+/** Somebody has deleted it: what it held is said again with the next beats, so it is made anew. Never rejects. */
+export async function restoreVitals(adapter: AnyAdapter, environment: Environment, error: unknown): Promise<void> {
+  const isGone = hasCode(error, 'unknown-topic') || adapter.classify(error).code === 'unknown-topic'
+  if (isGone) await ensureVitals(adapter, environment).catch(() => {})
+}
