@@ -14,25 +14,22 @@ import { startKinesis } from '../testcontainers/kinesis.ts'
 import { postgresAvailable, startPostgres } from '../testcontainers/postgres.ts'
 import { pubsubAvailable, startPubsub } from '../testcontainers/pubsub.ts'
 import { pulsarAvailable, startPulsar } from '../testcontainers/pulsar.ts'
+import type { Bench } from './bench.ts'
 import { benchFile, benchMemory } from './embedded.ts'
 import { benchEventhubs } from './eventhubs/index.ts'
 import { benchExactlyOnce } from './exactly-once/index.ts'
 import { benchKafka } from './kafka/index.ts'
+import { peers } from './kafka/peers.ts'
 import { benchKinesis } from './kinesis/index.ts'
+import { latency } from './latency/index.ts'
 import { benchPostgres } from './postgres.ts'
 import { benchPubsub } from './pubsub/index.ts'
 import { benchPulsar } from './pulsar/index.ts'
 import { benchSchema } from './schema/index.ts'
-import { progress, type Figure } from './measure.ts'
-import { json, table, verdict, type NotRun } from './report.ts'
-
-/** A server and its figures: `sizes` are numbers of records, the smaller ones for `--quick`. */
-interface Bench {
-  readonly figures: readonly string[]
-  /** Why it cannot run here. */
-  readonly reason?: () => Promise<string | undefined>
-  run(wanted: (name: string) => boolean, quick: boolean): Promise<readonly Figure[]>
-}
+import { progress } from './measure.ts'
+import { json, table, verdict, type Measured, type NotRun } from './report.ts'
+import { state } from './state/index.ts'
+import { benchWatermark } from './watermark/index.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
   memory: {
@@ -69,6 +66,26 @@ const benches: Readonly<Record<string, Bench>> = {
     ],
     run: (wanted, quick) => benchSchema(quick ? { records: 20_000, pairs: 1 } : { records: 400_000, pairs: 5 }, wanted)
   },
+  watermark: {
+    figures: [
+      'memory, 1,000 producers x 64 partitions',
+      'stamp, in a batch',
+      'stamp, in a batch with gzip',
+      'stamp, in a batch with zstd',
+      'share of CPU',
+      'share of CPU, stamps',
+      'vitals destroyed, topic deleted',
+      'vitals destroyed, broker killed',
+      'vitals destroyed, flooded'
+    ],
+    run: (wanted, quick) =>
+      benchWatermark(
+        quick
+          ? { stamped: 20_000, profiled: 100_000, destroyed: 50_000, runs: 1 }
+          : { stamped: 100_000, profiled: 600_000, destroyed: 400_000, runs: 5 },
+        wanted
+      )
+  },
   kafka: {
     figures: ['produce', 'consume', 'exactly-once'],
     reason: kafkaAvailable,
@@ -80,6 +97,9 @@ const benches: Readonly<Record<string, Bench>> = {
       return await benchKafka(server, sizes, wanted)
     }
   },
+  peers,
+  latency,
+  state,
   pulsar: {
     figures: ['produce', 'consume'],
     reason: pulsarAvailable,
@@ -147,7 +167,7 @@ const wanted = (name: string): boolean => positionals.length === 0 || positional
 // kafkajs 2.2.4 sets a negative timer on this Node, harmlessly; the warning would stand between the lines of progress.
 process.removeAllListeners('warning')
 
-const figures: Figure[] = []
+const figures: Measured[] = []
 const notRun: NotRun[] = []
 for (const [backend, bench] of Object.entries(benches)) {
   if (!bench.figures.some(figure => wanted(`${backend} ${figure}`))) continue
@@ -157,7 +177,7 @@ for (const [backend, bench] of Object.entries(benches)) {
     continue
   }
   progress(`${backend}: getting ready`)
-  figures.push(...(await bench.run(wanted, values.quick)))
+  figures.push(...(await bench.run(wanted, values.quick, (name, why) => notRun.push({ name, reason: why }))))
 }
 
 console.log(table(figures, notRun))

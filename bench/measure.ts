@@ -24,8 +24,18 @@ export interface Figure {
   readonly raw?: { readonly rate: Spread; readonly cpu: Spread }
   /** Ours over raw, of runs that followed each other. */
   readonly ratio?: Spread
+  /** ms: how long the event loop was blocked (99th percentile), or what the figure says it times. */
+  readonly delay?: Spread
   readonly records: number
   readonly runs: number
+}
+
+/** Something that is not a rate: bytes, shares, memory. */
+export interface Amount {
+  readonly name: string
+  readonly amount: Spread
+  readonly unit: string
+  readonly records: number
 }
 
 export const rateOf = (run: Run): number => run.records / run.seconds

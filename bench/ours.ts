@@ -7,20 +7,24 @@ import {
   processor,
   type Client,
   type Diagnostics,
+  type Guarantee,
+  type Pipeline,
   type ProcessorOptions,
+  type RunOptions,
   type Topic
 } from '../src/index.ts'
+import type { LoopDelay } from './loop-delay.ts'
 import { Clock, type Run } from './measure.ts'
 import { distinctKeys, entries, fresh, inBatches, recordAt } from './records.ts'
 
 type ByteTopic = Topic<string, Uint8Array, Uint8Array>
 
 /** Sends `count` records, waiting for the broker as any producer must. */
-export async function produce(client: Client, topic: ByteTopic, count: number): Promise<Run> {
+export async function produce(client: Client, topic: ByteTopic, count: number, keys?: number): Promise<Run> {
   const producer = await client.producer(topic)
   const clock = new Clock()
   clock.start()
-  await inBatches(count, (from, to) => producer.sendAll(entries(from, to)))
+  await inBatches(count, (from, to) => producer.sendAll(entries(from, to, keys)))
   clock.stop(count)
   await producer.close()
   await assertHolds(client, topic, count)
@@ -51,6 +55,44 @@ export async function consume(client: Client, topic: ByteTopic, count: number): 
   return clock.run
 }
 
+export interface ThroughOptions extends RunOptions {
+  /** All is committed: what else to wait for before the run is stopped. */
+  onCommitted?(): Promise<void> | void
+}
+
+/** Runs a pipeline, with commits of 100 ms, until its tasks have committed so many records, those of all its stages together. */
+export async function runThrough(
+  client: Client,
+  app: Pipeline,
+  count: number,
+  { onCommitted, ...options }: ThroughOptions = {}
+): Promise<void> {
+  let committed = 0
+  const stop = new AbortController()
+  const onCommit = (event: unknown): void => {
+    const { task, records } = event as Diagnostics['commit']
+    if (!task.startsWith(`${app.name}/`)) return
+    const before = committed
+    committed += records
+    if (before >= count || committed < count) return
+    void Promise.resolve(onCommitted?.()).finally(() => stop.abort())
+  }
+  subscribe('tidemark:commit', onCommit)
+  try {
+    await client.run(app, { ...options, signal: stop.signal, commitInterval: 100 })
+  } finally {
+    unsubscribe('tidemark:commit', onCommit)
+  }
+}
+
+export interface ProcessOptions {
+  readonly guarantee?: Guarantee
+  /** Watches the event loop between the first record and the last commit. */
+  readonly delay?: LoopDelay
+  /** Distinct keys of the input, when they are others than those of every figure. */
+  readonly keys?: number | undefined
+}
+
 /**
  * Runs one processor, exactly once, over `count` records whose producer has said goodbye, and then reads its output
  * again. The clock goes from the first record that the handler sees to the moment when everything is committed and in the
@@ -63,29 +105,20 @@ export async function process(
   from: ByteTopic,
   to: ByteTopic,
   count: number,
-  stateful: boolean
+  stateful: boolean,
+  { guarantee = 'exactly-once', delay, keys }: ProcessOptions = {}
 ): Promise<Run> {
   const clock = new Clock()
-  let committed = 0
-  const stop = new AbortController()
-  const onCommit = (event: unknown): void => {
-    const before = committed
-    committed += (event as Diagnostics['commit']).records
-    if (before >= count || committed < count) return
-    void waitForOutput(client, to, count)
-      .then(() => clock.stop(count))
-      .finally(() => stop.abort())
-  }
-  subscribe('tidemark:commit', onCommit)
-  try {
-    await client.run(pipeline(fresh('run'), [stage(clock, from, to, stateful)]), {
-      signal: stop.signal,
-      commitInterval: 100
-    })
-  } finally {
-    unsubscribe('tidemark:commit', onCommit)
-  }
-  await recount(client, to, count, stateful)
+  delay?.start()
+  await runThrough(client, pipeline(fresh('run'), [stage(clock, from, to, stateful)]), count, {
+    guarantee,
+    async onCommitted() {
+      await waitForOutput(client, to, count)
+      clock.stop(count)
+      delay?.stop()
+    }
+  })
+  await recount(client, to, count, stateful, keys)
   return clock.run
 }
 
@@ -119,17 +152,23 @@ function stage(clock: Clock, from: ByteTopic, to: ByteTopic, stateful: boolean):
 }
 
 /** Where a store keeps outputs until they are sent, the last of them come a little after their commit. */
-async function waitForOutput(client: Client, topic: ByteTopic, count: number): Promise<void> {
+export async function waitForOutput(client: Client, topic: ByteTopic, count: number): Promise<void> {
   // Markers of transactions take places in the log, too.
   while ((await recordsIn(client, topic)) < count) await sleep(2)
 }
 
 /** Nothing lost, nothing twice; with state, the counts of each key are 1, 2, 3 ... without a hole. */
-async function recount(client: Client, topic: ByteTopic, count: number, stateful: boolean): Promise<void> {
+export async function recount(
+  client: Client,
+  topic: ByteTopic,
+  count: number,
+  stateful: boolean,
+  keys: number = distinctKeys
+): Promise<void> {
   const perKey = new Map<string, number>()
   const expected = new Map<string, number>()
   for (let index = 0; index < count; index++) {
-    const key = recordAt(index).key.toString()
+    const key = recordAt(index, keys).key.toString()
     expected.set(key, (expected.get(key) ?? 0) + 1)
   }
   let seen = 0
@@ -147,7 +186,5 @@ async function recount(client: Client, topic: ByteTopic, count: number, stateful
   }
   const wrong = [...expected].filter(([key, records]) => perKey.get(key) !== records).length
   if (seen !== count || wrong > 0)
-    throw new Error(
-      `${count} records in, ${seen} out, and ${wrong} of ${Math.min(distinctKeys, expected.size)} keys are wrong`
-    )
+    throw new Error(`${count} records in, ${seen} out, and ${wrong} of ${expected.size} keys are wrong`)
 }

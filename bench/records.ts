@@ -11,9 +11,8 @@ export const distinctKeys = 10_000
 export const batchRecords = 5_000
 export const batchesInFlight = 4
 
-const keys = Array.from({ length: distinctKeys }, (_, index) =>
-  Buffer.from(`key-${String(index).padStart(keyBytes - 4, '0')}`)
-)
+const keyAt = (number: number): Buffer => Buffer.from(`key-${String(number).padStart(keyBytes - 4, '0')}`)
+const keys = Array.from({ length: distinctKeys }, (_, index) => keyAt(index))
 // Not compressible to nothing, the same in every run.
 const values = Array.from({ length: 997 }, (_, index) => {
   const value = Buffer.alloc(valueBytes)
@@ -22,13 +21,20 @@ const values = Array.from({ length: 997 }, (_, index) => {
   return value
 })
 
-/** Record number `index`; key and value are shared between records, as bytes that nobody changes. */
-export function recordAt(index: number): { readonly key: Buffer; readonly value: Buffer } {
-  return { key: keys[(index * 7_919) % distinctKeys]!, value: values[index % values.length]! }
+/**
+ * Record number `index`; key and value are shared between records, as bytes that nobody changes.
+ * @param distinct so many keys take turns: no multiple of 7,919
+ */
+export function recordAt(
+  index: number,
+  distinct: number = distinctKeys
+): { readonly key: Buffer; readonly value: Buffer } {
+  const number = (index * 7_919) % distinct
+  return { key: distinct === distinctKeys ? keys[number]! : keyAt(number), value: values[index % values.length]! }
 }
 
-export function byteTopic(name: string): Topic<string, Uint8Array, Uint8Array> {
-  return topic(name, { key: bytes, value: bytes, partitions })
+export function byteTopic(name: string, count: number = partitions): Topic<string, Uint8Array, Uint8Array> {
+  return topic(name, { key: bytes, value: bytes, partitions: count })
 }
 
 let made = 0
@@ -52,6 +58,6 @@ export async function inBatches(count: number, send: (from: number, to: number) 
   await Promise.all(Array.from({ length: batchesInFlight }, lane))
 }
 
-export function entries(from: number, to: number): Entry<Uint8Array, Uint8Array>[] {
-  return Array.from({ length: to - from }, (_, index) => recordAt(from + index))
+export function entries(from: number, to: number, distinct?: number): Entry<Uint8Array, Uint8Array>[] {
+  return Array.from({ length: to - from }, (_, index) => recordAt(from + index, distinct))
 }

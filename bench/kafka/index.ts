@@ -3,7 +3,7 @@ import type { Server } from '../../testcontainers/server.ts'
 import { progress, sideBySide, type Figure } from '../measure.ts'
 import { assertHolds, consume, process, produce } from '../ours.ts'
 import { byteTopic, fresh } from '../records.ts'
-import { rawConsume, rawExactlyOnce, rawProduce } from './raw.ts'
+import { rawKafka, rawConsume, rawExactlyOnce, rawProduce } from './raw.ts'
 
 export interface KafkaSizes {
   readonly produce: number
@@ -18,10 +18,9 @@ export async function benchKafka(
   sizes: KafkaSizes,
   wanted: (name: string) => boolean
 ): Promise<Figure[]> {
-  const { Kafka, logLevel } = (await import('kafkajs')).default
-  const common = { brokers: [new URL(server.url).host], logLevel: logLevel.NOTHING }
-  const kafka = new Kafka({ ...common, clientId: 'raw' })
-  const transactional = new Kafka({ ...common, clientId: 'raw-transactional', retry: { initialRetryTime: 5 } })
+  const { host } = new URL(server.url)
+  const kafka = await rawKafka(host)
+  const transactional = await rawKafka(host, 'raw-transactional', { initialRetryTime: 5 })
   const figures: Figure[] = []
   await using client = await connect({ brokers: { default: server.url }, variables: {} })
 

@@ -2,9 +2,15 @@
  * The loops that a careful user of kafkajs would write, tuned: what ours is compared with. The types are those of the
  * package itself; here it is the subject.
  */
-import type { EachBatchPayload, Kafka, KafkaMessage, Producer } from 'kafkajs'
+import type { EachBatchPayload, Kafka, KafkaMessage, Producer, RetryOptions } from 'kafkajs'
 import { Clock, type Run } from '../measure.ts'
 import { batchRecords, fresh, inBatches, partitions, recordAt } from '../records.ts'
+
+/** A client of `host:port`, silent. */
+export async function rawKafka(servers: string, clientId = 'raw', retry: RetryOptions = {}): Promise<Kafka> {
+  const kafkajs = (await import('kafkajs')).default
+  return new kafkajs.Kafka({ brokers: [servers], logLevel: kafkajs.logLevel.NOTHING, clientId, retry })
+}
 
 /** `send` of 5,000 records, 4 on their way, acknowledged by all replicas. */
 export async function rawProduce(kafka: Kafka, topic: string, count: number): Promise<Run> {
@@ -29,7 +35,7 @@ export async function rawConsume(kafka: Kafka, topic: string, count: number): Pr
   const clock = new Clock()
   let seen = 0
   const consumer = kafka.consumer({ groupId: fresh('raw'), maxWaitTimeInMs: 200 })
-  await untilDone(consumer, topic, 1, async ({ batch }, done) => {
+  await eachBatch(consumer, topic, 1, async ({ batch }, done) => {
     clock.start()
     seen += batch.messages.length
     if (seen < count) return
@@ -75,7 +81,7 @@ export async function rawExactlyOnce(
     })
     await transaction.commit()
   }
-  await untilDone(consumer, from, producers, async ({ batch, heartbeat }, done) => {
+  await eachBatch(consumer, from, producers, async ({ batch, heartbeat }, done) => {
     clock.start()
     // Batches of the broker vary in size: parts of about 5,000, none of them a small rest.
     const parts = Math.max(1, Math.round(batch.messages.length / batchRecords))
@@ -96,11 +102,12 @@ export async function rawExactlyOnce(
   return clock.run
 }
 
-async function untilDone(
+/** Reads a topic from its start until `eachBatch` says that it is done. */
+export async function eachBatch(
   consumer: ReturnType<Kafka['consumer']>,
   topic: string,
   concurrently: number,
-  eachBatch: (payload: EachBatchPayload, done: () => void) => Promise<void>
+  onBatch: (payload: EachBatchPayload, done: () => void) => Promise<void>
 ): Promise<void> {
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
@@ -112,7 +119,7 @@ async function untilDone(
           autoCommit: true,
           partitionsConsumedConcurrently: concurrently,
           eachBatch: payload =>
-            eachBatch(payload, () => {
+            onBatch(payload, () => {
               crashed()
               resolve()
             })
