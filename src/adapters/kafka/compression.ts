@@ -41,14 +41,20 @@ export function codecFinder(module: KafkaModule | undefined): FindCodec {
 
 async function findCodec(compression: number, module: KafkaModule | undefined): Promise<Codec | undefined> {
   if (compression === 0) return undefined
-  if (compression === 1) return { compress: bytes => zlib.gzipSync(bytes), decompress: bytes => zlib.gunzipSync(bytes) }
+  if (compression === 1)
+    return { compress: bytes => zlib.gzipSync(bytes), decompress: bytes => zlib.gunzipSync(bytes, limitFor(bytes)) }
   if (compression === 4 && typeof zlib.zstdCompressSync === 'function')
-    return { compress: bytes => zlib.zstdCompressSync(bytes), decompress: bytes => zlib.zstdDecompressSync(bytes) }
+    return { compress: bytes => zlib.zstdCompressSync(bytes), decompress: bytes => zlib.zstdDecompressSync(bytes, limitFor(bytes)) }
   const codec = registered(compression, module) ?? (await installed(compression))
   return {
     compress: async bytes => view(await codec.compress({ buffer: bytes })),
     decompress: async bytes => view(await codec.decompress(bytes))
   }
+}
+
+/** A few kilobytes can be made to unpack to gigabytes. No real batch comes near this. */
+function limitFor(packed: Buffer): { readonly maxOutputLength: number } {
+  return { maxOutputLength: Math.max(64 * 1024 * 1024, packed.byteLength * 100) }
 }
 
 /** kafkajs holds a function that throws where nothing was registered. */

@@ -1,6 +1,6 @@
-import { StreamError } from '../../core/errors.ts'
+import { messageOf, StreamError } from '../../core/errors.ts'
 import { noHeaders, type Position, type RawRecord, sizeOf } from '../../core/record.ts'
-import type { FindCodec } from './compression.ts'
+import type { Codec, FindCodec } from './compression.ts'
 import { crc32c } from './crc32c.ts'
 import { attribute, batchOverhead } from './record-batch.ts'
 import { type Cursor, readVarint } from './varint.ts'
@@ -95,12 +95,20 @@ export async function decodeRecords(set: RecordSet, findCodec: FindCodec): Promi
     let whole = true
     if (attributes & attribute.codec) {
       const codec = await findCodec(attributes & attribute.codec)
-      const plain = await codec!.decompress(bytes.subarray(at + batchOverhead, end))
+      const plain = await unpacked(set, base, codec!, bytes.subarray(at + batchOverhead, end))
       whole = readBatch(plain, 0, plain.length, context, records)
     } else whole = readBatch(bytes, at + batchOverhead, end, context, records)
     if (!whole) throw corrupt(set, base, 'a record ends outside of it')
   }
   return records
+}
+
+async function unpacked(set: RecordSet, base: number, codec: Codec, packed: Buffer): Promise<Buffer> {
+  try {
+    return await codec.decompress(packed)
+  } catch (error) {
+    throw corrupt(set, base, `it does not unpack: ${messageOf(error)}`)
+  }
 }
 
 /** How many of the first records are within so many bytes; at least one of any. */
@@ -166,7 +174,8 @@ function readHeaders(bytes: Buffer): void {
   for (let left = readVarint(bytes, cursor); left > 0; left--) {
     const length = readVarint(bytes, cursor)
     const at = cursor.at
-    cursor.at = at + length
+    // A negative one would go back, and round and round: the record then ends outside of its batch.
+    cursor.at = length >= 0 ? at + length : Infinity
     if (!(cursor.at <= bytes.length)) return
     const value = readBlock(bytes) ?? none
     if (length === 2 && bytes[at] === 0x7e && bytes[at + 1] === 0x73) found.stamp = value

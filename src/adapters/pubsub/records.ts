@@ -20,6 +20,13 @@ const names = {
   eventTime: '~e'
 }
 
+/**
+ * Google's attributes with the schema of a message. Only the service may write them, for topics that have a schema. Elsewhere (a
+ * topic without one, the parked copy) they stand under a name of ours.
+ */
+const schemaAttributes = 'googclient_schema'
+const keptSchema = `~${schemaAttributes}`
+
 /** A message that is no record: a reader has put it there to find the end. */
 export const markerAttribute = '~m'
 
@@ -52,7 +59,7 @@ export function toMessage(record: OutgoingRecord, orderingKey: string | undefine
   let bytes = 128
   for (const name in headers) {
     const text = headerValue(topic, name, headers[name]!)
-    attributes[name] = text
+    attributes[name.startsWith(schemaAttributes) ? `~${name}` : name] = text
     bytes += name.length * 3 + text.length * 3 + 16
     count++
   }
@@ -118,7 +125,10 @@ export function toRecord(message: IncomingMessage): ReadMessage {
     } else if (name === partitionAttribute) partition = wholeNumber(text)
     else if (name === names.eventTime) eventTime = timeOf(text)
     else if (name === names.tombstone) tombstone = text === '1'
-    // Google's own (`googclient_…`) say something of this message, and may not be written again.
+    else if (name.startsWith(schemaAttributes)) (headers ??= {})[name] = Buffer.from(text)
+    // What the service says goes before what we have kept.
+    else if (name.startsWith(keptSchema)) (headers ??= {})[name.slice(1)] ??= Buffer.from(text)
+    // The rest of Google's own says something of this message, and may not be written again.
     else if (!name.startsWith('goog')) (headers ??= {})[name] = Buffer.from(text)
   }
   // In an ordered topic the ordering key is our partition, not somebody's key.
@@ -137,7 +147,7 @@ export function toRecord(message: IncomingMessage): ReadMessage {
 const noBytes = Buffer.alloc(0)
 
 function headerValue(topic: string, name: string, value: Uint8Array): string {
-  if (reserved.has(name) || name === '' || name.startsWith('goog'))
+  if (reserved.has(name) || name === '' || (name.startsWith('goog') && !name.startsWith(schemaAttributes)))
     throw refused('bad-record', topic, `a header with the reserved name '${name}'`)
   if (Buffer.byteLength(name) > mostNameBytes)
     throw refused('bad-record', topic, `a header name of more than ${mostNameBytes} bytes: '${name.slice(0, 60)}…'`)
