@@ -39,13 +39,16 @@ export class Pulse {
   /** Somebody has looked into its topics, and found records that it does not read. */
   found: boolean = false
   readonly #clock: AwakeClock
+  readonly #onBeat: () => void
   readonly #underWay = new Set<UnderWay>()
   #progress = 0
   #done: number | undefined
   #failure: Failure | undefined
   #watched: Watched | undefined
 
-  constructor(part: string, clock: AwakeClock) {
+  /** @param onBeat called with each thing that is got done */
+  constructor(part: string, clock: AwakeClock, onBeat: () => void = () => {}) {
+    this.#onBeat = onBeat
     this.part = part
     this.#clock = clock
   }
@@ -56,6 +59,7 @@ export class Pulse {
     if (this.#failure && done === this.#done) return
     this.#done = done
     this.#progress++
+    this.#onBeat()
     this.#failure = undefined
     this.found = false
   }

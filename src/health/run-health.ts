@@ -13,9 +13,13 @@ export function unwatched(pipeline: string, environment: Environment, limits: Li
 /** The health of one run: its phase, and its stages. */
 export class RunHealth {
   readonly pipeline: string
-  readonly stages: StagePulse[] = []
+  stages: StagePulse[] = []
+  /** Something has been got done since the start. */
+  gotOn: boolean = false
+  /** Rights that it had are refused, and it begins anew until something is got done again. */
+  interrupted: boolean = false
   readonly limits: Limits
-  readonly #scouts: (() => void)[] = []
+  #scouts: (() => void)[] = []
   readonly #clock: AwakeClock
   #phase: RunPhase = 'starting'
   #since: number
@@ -40,13 +44,31 @@ export class RunHealth {
   enter(phase: RunPhase, error?: unknown): void {
     if (this.isOver) return
     this.#phase = phase
+    // For how long it has been interrupted counts from the first time.
+    if (this.interrupted && (phase === 'starting' || phase === 'running')) return
     this.#error = error
     this.#since = this.#clock.now()
+  }
+
+  /** It is refused what it was allowed, and will begin anew. */
+  interrupt(error: unknown): void {
+    this.stages = []
+    this.#scouts = []
+    this.#phase = 'starting'
+    if (!this.interrupted) this.#since = this.#clock.now()
+    this.interrupted = true
+    this.#error = error
   }
 
   /** @param outlets since when its outputs are not taken, each: monotonic ms */
   stage(name: string, outlets: readonly (() => number | undefined)[] = []): StagePulse {
     const stage = new StagePulse(this.pipeline, name, this.#clock, outlets)
+    stage.onBeat = () => {
+      this.gotOn = true
+      if (!this.interrupted) return
+      this.interrupted = false
+      this.#error = undefined
+    }
     this.stages.push(stage)
     return stage
   }
@@ -64,6 +86,9 @@ export class RunHealth {
     if (this.#phase === 'ended') return []
     if (this.#phase === 'failed') return [this.#problem('failed', 'has failed and does not run any more')]
     const problems = this.stages.flatMap(stage => stage.look(this.limits))
+    const away = this.#clock.now() - this.#since
+    if (this.interrupted && away >= this.limits.unreachableAfter)
+      return [...problems, this.#problem('unreachable', 'is refused what it was allowed before, and begins anew')]
     const isLate = this.#phase === 'starting' && this.#clock.now() - this.#since >= this.limits.stalledAfter
     return isLate ? [...problems, this.#problem('unreachable', 'has not come up')] : problems
   }

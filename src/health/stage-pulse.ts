@@ -13,6 +13,8 @@ export class StagePulse {
   readonly stage: string
   readonly tasks: Map<string, Pulse> = new Map()
   readonly #noun: 'stage' | 'consumer of'
+  /** Set by the run. */
+  onBeat: () => void = () => {}
   readonly #clock: AwakeClock
   /** Of each output: did it take nothing at the last look, and since when. */
   readonly #outlets: readonly Outlet[]
@@ -35,7 +37,7 @@ export class StagePulse {
 
   /** The task of a partition or split is this process's now. */
   begin(part: string | number): Pulse {
-    const pulse = new Pulse(String(part), this.#clock)
+    const pulse = new Pulse(String(part), this.#clock, this.onBeat)
     this.tasks.set(pulse.part, pulse)
     return pulse
   }

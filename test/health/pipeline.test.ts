@@ -11,7 +11,8 @@ import {
   text,
   topic,
   type Pipeline,
-  type RunOptions
+  type RunOptions,
+  StreamError
 } from '../../src/index.ts'
 import { failure } from '../support/failure.ts'
 import { World } from '../pipeline/world.ts'
@@ -225,6 +226,46 @@ it('a sink whose destination hangs is named', async () => {
   expect(client.health().problems).toMatchObject([{ cause: 'hung', stage: 'load', partition: '0' }])
   expect(client.health().problems[0]!.message).toContain('hangs while writing')
   expect((await failure(stop)).message).toContain("partition 0 of stage 'load' has been writing")
+})
+
+it('rights that are taken away and given back interrupt a run that was up, and health says so meanwhile', async () => {
+  const seen: number[] = []
+  const { world, client, write, ended } = await start(look(value => void seen.push(value)))
+  write(1)
+  await world.environment.advance(1_000)
+  const refused = new StreamError('unauthorized', 'not allowed any more')
+  let fails = true
+  void ended.catch(() => {})
+  const fault = (): void => {
+    if (fails) world.broker.faults.fail({ operation: 'receive', error: refused, times: 1 })
+  }
+  const timer = { stop: false }
+  const again = (): void => {
+    fault()
+    if (!timer.stop) world.environment.timer(50, again)
+  }
+  again()
+  await world.environment.advance(30_000)
+  expect(client.health()).toMatchObject({ live: true, ready: false })
+  expect(
+    client
+      .health()
+      .problems.map(({ message }) => message)
+      .join()
+  ).toMatch(/pipeline 'app' is refused what it was allowed before, and begins anew, for (2\d|30) s \(unauthorized\)/)
+  fails = false
+  timer.stop = true
+  write(2)
+  await world.environment.advance(30_000)
+  expect(seen).toEqual([1, 2])
+  expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
+})
+
+it('rights that were never there fail the run at once', async () => {
+  const { world, client, ended } = await start(look(() => {}))
+  world.broker.faults.fail({ operation: 'receive', error: new StreamError('unauthorized', 'never'), times: 5 })
+  expect(await failure(() => world.environment.run(ended))).toMatchObject({ code: 'unauthorized' })
+  expect(client.health()).toMatchObject({ live: false, problems: [{ cause: 'failed' }] })
 })
 
 it('a run that has failed stays red until another one is up', async () => {
