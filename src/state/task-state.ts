@@ -162,24 +162,19 @@ export class TaskState {
         `state '${name}' was used for a record without a key: give the topic a key codec and send keyed records`
       )
     }
-    const remove = (key: string): void => void this.#undo.push(cells.change(key, undefined, false, Infinity))
     return {
       get: () => {
         const key = current()
         const cell = cells.get(key)
-        if (!cell?.present) return initial
-        if (cell.lapsesAt <= this.#timeOf(cells, this.#eventTime)) {
-          // What was once seen as gone stays gone, whatever a clock says later.
-          remove(key)
-          return initial
-        }
+        // Hidden, not deleted: a record before this one may come after it, or be tried again.
+        if (!cell?.present || cell.lapsesAt <= this.#timeOf(cells, this.#eventTime)) return initial
         return cell.value === undefined ? initial : cell.value
       },
       set: value => {
         const key = current()
         this.#undo.push(cells.change(key, value, true, lifetime ? this.#lapse(cells, key) : Infinity))
       },
-      delete: () => remove(current())
+      delete: () => void this.#undo.push(cells.change(current(), undefined, false, Infinity))
     }
   }
 

@@ -36,6 +36,16 @@ describe.skipIf(!running)(`a DynamoDB store behind a network with faults${notRun
     expect(await rowsOf(await (await network.opened(direct)).acquire(task))).toEqual(['total a 1', 'total b 2'])
   })
 
+  it('is opened though the first request is not answered', async () => {
+    const { proxy, url } = await network.behindProxy({ requestTimeout: '2000' })
+    let silent = 0
+    proxy.judge = () => (silent++ === 0 ? 'silence' : 'pass')
+    const store = await DynamodbStore.open({ url })
+    network.later(() => store.close())
+    expect(silent).toBeGreaterThan(1)
+    expect(await store.leases('scope')).toEqual([])
+  })
+
   it('gives up a server that has fallen silent', async () => {
     const { proxy, url } = await network.behindProxy({ requestTimeout: '300' })
     const log = await (await network.opened(url)).acquire(task)

@@ -29,13 +29,13 @@ export class DynamodbStore implements ClientStore {
   }
 
   /**
-   * Tries for `requestTimeout` ms while the service cannot be reached. Errors: `bad-config`, `peer-missing`, `unauthorized`, `connection`,
+   * Tries for three times `requestTimeout` while the service cannot be reached: one request that is not answered is no reason to give up. Errors: `bad-config`, `peer-missing`, `unauthorized`, `connection`,
    * `corrupt` (a table of a newer release).
    */
   static async open(given: DynamodbOptions, environment: Environment = systemEnvironment): Promise<DynamodbStore> {
     const options = readDynamodbOptions(given)
     const connection = await DynamodbConnection.load(options, environment)
-    const deadline = environment.monotonic() + options.requestTimeout
+    const deadline = environment.monotonic() + 3 * options.requestTimeout
     for (;;) {
       try {
         await prepareTable(connection, options.create)
