@@ -1,7 +1,12 @@
 import { create } from '@bufbuild/protobuf'
 import { z } from 'zod'
 import type { Codec } from '../../src/core/codec.ts'
-import { avro, json, jsonSchema, memoryRegistry, protobuf, type ManagedRegistry } from '../../src/schema/index.ts'
+import type { Headers } from '../../src/core/record.ts'
+import type { SchemaRegistry } from '../../src/core/registry.ts'
+import { azureHeaders } from '../../src/schema/registry/azure-ids.ts'
+import { confluentHeaders, eitherFraming } from '../../src/schema/registry/confluent-ids.ts'
+import { textFraming } from '../../src/schema/registry/text-framing.ts'
+import { avro, json, jsonSchema, memoryRegistry, protobuf } from '../../src/schema/index.ts'
 import { TradeSchema, type Trade } from '../../test/schema/generated/trade_pb.js'
 
 /** A codec to feed with spoiled bytes, and payloads that it takes. */
@@ -9,6 +14,8 @@ export interface Format {
   readonly name: string
   readonly codec: Codec<unknown>
   readonly payloads: readonly Buffer[]
+  /** What stands beside them in their records. */
+  readonly headers?: Headers
 }
 
 const flat = {
@@ -76,9 +83,20 @@ export async function openFormats(): Promise<readonly Format[]> {
   const order = { id: 'a', legs: [{ id: 'b', legs: [] }] }
   const zod = z.object({ id: z.string(), legs: z.array(z.object({ id: z.string() })).optional() })
   const oldFlat = await open('old', avro(older as object), registry, [{ ...flatValue, cents: 7, gone: 1.5 }])
+  const besideConfluent = { ...registry, framing: eitherFraming, headers: confluentHeaders() }
+  const besideAzure: SchemaRegistry = {
+    ...registry,
+    framing: textFraming,
+    headers: azureHeaders,
+    register: async (...schema) => ({ ...(await registry.register(...schema)), id: `id-${schema[0]}` }),
+    byId: async id => (await registry.latest(String(id).replace('id-', ''))) ?? registry.byId(-1)
+  }
   const formats = [
     await open('avro', avro(flat), registry, [flatValue, { ...flatValue, note: null }]),
     await open('avro, recursive', avro(tree as object), registry, [leaf, deep(4), deep(40)]),
+    await open('avro, id in a header', avro(flat), besideConfluent, [flatValue]),
+    await open('avro, content type', avro(flat), besideAzure, [flatValue]),
+    await open('json schema, content type', jsonSchema(orderSchema), besideAzure, [order]),
     await open('json', json(zod), registry, [order]),
     await open('json schema', jsonSchema(orderSchema), registry, [order]),
     await open('protobuf', protobuf<Trade>(TradeSchema), registry, [trade])
@@ -90,9 +108,11 @@ export async function openFormats(): Promise<readonly Format[]> {
 async function open(
   name: string,
   codec: Codec<any>,
-  registry: ManagedRegistry,
+  registry: SchemaRegistry,
   values: readonly unknown[]
 ): Promise<Format> {
-  const bound: Codec<unknown> = await codec.bind!({ topic: name, part: 'value', registry })
-  return { name, codec: bound, payloads: values.map(value => Buffer.from(bound.encode(value))) }
+  const topic = name.replaceAll(/\W+/g, '-')
+  const bound: Codec<unknown> = await codec.bind!({ topic, part: 'value', registry, headers: true })
+  const payloads = values.map(value => Buffer.from(bound.encode(value)))
+  return { name, codec: bound, payloads, ...(bound.headers && { headers: bound.headers }) }
 }

@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { StreamError } from '../../src/core/errors.ts'
+import { noHeaders, type Headers } from '../../src/core/record.ts'
 import { openFormats, type Format } from './formats.ts'
-import { mutations, pick, randomFrom } from './mutate.ts'
+import { mutations, pick, randomFrom, type Random } from './mutate.ts'
 
 export interface FuzzReport {
   readonly seed: number
@@ -39,12 +40,13 @@ export async function fuzz(
     let bytes = mutations[mutation]!(pick(random, format.payloads), random, all)
     // Now and then twice: what one spoils, the other may make look right again.
     if (random() < 0.2) bytes = mutations[pick(random, names)]!(bytes.length > 0 ? bytes : all[0]!, random, all)
+    const headers = spoiledHeaders(format, random, all)
     const started = performance.now()
-    const outcome = await attempt(format, bytes)
+    const outcome = await attempt(format, bytes, headers)
     let took = performance.now() - started
     if (took > 5) {
       const again = performance.now()
-      await attempt(format, bytes)
+      await attempt(format, bytes, headers)
       took = Math.min(took, performance.now() - again)
     }
     if (took > slowest && count > 1_000) {
@@ -67,10 +69,19 @@ export async function fuzz(
   return { seed, runs, decoded, parked, slowest, slowestPayload, growth: heap() - heapBefore, crashes }
 }
 
-async function attempt({ codec }: Format, bytes: Buffer): Promise<unknown> {
+/** Every third record has something wrong beside its payload. */
+function spoiledHeaders({ headers }: Format, random: Random, all: readonly Buffer[]): Headers {
+  if (!headers || random() > 0.33) return headers ?? noHeaders
+  const spoil = mutations[pick(random, Object.keys(mutations))]!
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, spoil(Buffer.from(value), random, all)])
+  )
+}
+
+async function attempt({ codec }: Format, bytes: Buffer, headers: Headers): Promise<unknown> {
   try {
-    await codec.prepare?.([bytes])
-    codec.decode(bytes)
+    await codec.prepare?.([bytes], [headers])
+    codec.decode(bytes, headers)
     return 'decoded'
   } catch (error) {
     return error

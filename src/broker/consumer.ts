@@ -13,7 +13,7 @@ import type {
 } from '../spec/index.ts'
 import { assertTime, decodePart, prepareBatch, type BoundTopic } from './bound-topic.ts'
 import { LoopPulse, type ConsumerHealth } from './loop-pulse.ts'
-import { isForAnother, park } from './parked.ts'
+import { isForAnother, park, schemaOf } from './parked.ts'
 import { classified, delayOf, hasCode } from './retry.ts'
 import { Sender } from './sender.ts'
 
@@ -187,7 +187,9 @@ export class Consumer<Name extends string, Key, Value> implements AsyncIterable<
     const { topic, partition } = event
     diagnose('record-parked', { task: by, topic, partition, position: record.position, attempts: 1, error })
     this.#parked ??= new Sender(bound.adapter, this.#environment)
-    await this.#parked.send([park(event, record, by, error, { attempts: 1, at: this.#environment.now() })])
+    await this.#parked.send([
+      park(event, record, by, error, { attempts: 1, at: this.#environment.now(), schema: schemaOf(bound, record) })
+    ])
   }
 
   async #commit(bound: BoundTopic): Promise<void> {

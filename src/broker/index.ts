@@ -1,6 +1,6 @@
 export { bindTopic, decodePart, encodeEntry, prepareBatch, type BoundTopic, type EncodedEntry } from './bound-topic.ts'
 export { Consumer, decodeRecord, eventTimeOf, type ConsumerOptions } from './consumer.ts'
-export { isForAnother, park, parkedHeaders, parkedTopic, redriveHeaders } from './parked.ts'
+export { isForAnother, park, parkedHeaders, parkedTopic, redriveHeaders, schemaOf } from './parked.ts'
 export { Producer, type ProducerOptions, type ProducerReports, type Receipt } from './producer.ts'
 export { classified, delayOf, hasCode, withRetry, type Backoff } from './retry.ts'
 export { Sender } from './sender.ts'

@@ -1,8 +1,9 @@
 import { messageOf, StreamError } from '../core/errors.ts'
 import { causesOf } from '../core/failure.ts'
 import type { OutgoingRecord, RawRecord } from '../core/record.ts'
-import { cutTo, redacted } from '../core/redact.ts'
+import { cutTo, redacted, without } from '../core/redact.ts'
 import type { TopicPartition } from '../spec/index.ts'
+import type { BoundTopic } from './bound-topic.ts'
 
 /** Where records go that cannot be processed. It has as many partitions as its origin. */
 export function parkedTopic(topic: string): string {
@@ -50,6 +51,8 @@ export interface ParkedDetails {
   /** ms since the epoch. */
   readonly at: number
   readonly schema?: string | undefined
+  /** What the schema of the record marks as sensitive in it: it is struck out of the message. */
+  readonly secrets?: readonly string[]
 }
 
 /** Most bytes of one header: attributes of Pub/Sub hold no more. */
@@ -64,13 +67,13 @@ export function park(
   record: RawRecord,
   by: string,
   error: unknown,
-  { attempts, at, schema }: ParkedDetails
+  { attempts, at, schema, secrets = [] }: ParkedDetails
 ): OutgoingRecord {
   const texts: Record<string, string | undefined> = {
     [parkedHeaders.origin]: `${origin.topic}/${origin.partition}/${record.position}`,
     [parkedHeaders.by]: by,
     [parkedHeaders.code]: StreamError.is(error) ? error.code : 'handler',
-    [parkedHeaders.error]: redacted(messagesOf(error)),
+    [parkedHeaders.error]: redacted(without(messagesOf(error), secrets)),
     [parkedHeaders.stack]: framesOf(error),
     [parkedHeaders.attempts]: String(attempts),
     [parkedHeaders.at]: String(at),
@@ -107,4 +110,13 @@ function framesOf(error: unknown): string | undefined {
   for (const cause of causesOf(error)) if (cause instanceof Error && cause.stack !== undefined) stack = cause.stack
   const frames = stack?.split('\n').filter(line => /^\s+at /.test(line))
   return frames && frames.length > 0 ? frames.map(line => line.trim()).join('\n') : undefined
+}
+
+/** Which schema the value was written with, as far as its codec can tell. */
+export function schemaOf({ value }: Pick<BoundTopic, 'value'>, raw: RawRecord): string | undefined {
+  try {
+    return raw.value === null ? undefined : value.schemaOf?.(raw.value, raw.headers)
+  } catch {
+    return undefined // bytes that do not even say that: why they are parked
+  }
 }

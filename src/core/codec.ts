@@ -41,6 +41,11 @@ export interface Codec<Value> {
   schemaOf?(payload: Uint8Array, headers: Headers): string | undefined
   /** Once per client and topic, before any record: register and check schemas here. */
   bind?(context: CodecContext): Promise<Codec<Value>>
+  /**
+   * What of a value its schema marks as sensitive, in the forms in which a message may show it: it is struck out of what is
+   * stored of an error. Absent when nothing is marked.
+   */
+  secretsIn?(value: Value): readonly string[]
   /** `null` (no key, tombstone) is a value of this codec; set by `optional`. */
   readonly nullable?: boolean
 }
@@ -107,6 +112,7 @@ export function optional<Value>(codec: Codec<Value>): Codec<Value | null> {
     encode: value => codec.encode(value as Value),
     decode: (value, headers) => codec.decode(value, headers),
     ...(codec.prepare && { prepare: (payloads, headers) => codec.prepare?.(payloads, headers) }),
+    ...(codec.secretsIn && { secretsIn: value => (value === null ? [] : codec.secretsIn!(value)) }),
     ...(bind && { bind: async context => optional(await bind(context)) }),
     nullable: true
   }

@@ -29,6 +29,24 @@ export function redacted(text: string): string {
   return clean
 }
 
+/** Shorter ones are struck out only where they stand alone: `1` is part of many a text that tells nothing. */
+const shortest = 4
+
+/** A text without these secrets, wherever it shows them. */
+export function without(text: string, secrets: readonly string[]): string {
+  let clean = text.length > longest ? text.slice(0, longest) : text
+  // A longer one may hold a shorter one.
+  for (const secret of secrets.toSorted((left, right) => right.length - left.length)) {
+    if (secret.length >= shortest) clean = clean.replaceAll(secret, hidden)
+    else if (secret !== '') clean = clean.replace(new RegExp(`(?<![\\w.])${escaped(secret)}(?![\\w.])`, 'g'), hidden)
+  }
+  return clean
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
+}
+
 /** The longest beginning of a text that is no longer than `most` bytes in UTF-8. */
 export function cutTo(text: string, most: number): string {
   if (text.length * 3 <= most) return text

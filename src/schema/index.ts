@@ -5,6 +5,7 @@
  * @module
  */
 export { avro, type AvroOptions } from './avro.ts'
+export { avroFile, type AvroFile, type AvroFileOptions } from './avro-file.ts'
 export type { AvroDefinition, AvroSchema, AvroValue } from './avro/infer.ts'
 export { jsonSchema, type JsonSchemaOptions } from './json-schema.ts'
 export { protobuf, type ProtobufOptions, type UnnamedMessage } from './protobuf.ts'
@@ -14,6 +15,7 @@ export { fileRegistry, type FileRegistryOptions } from './registry/file.ts'
 export { glueRegistry, type GlueClient, type GlueRegistry, type GlueRegistryOptions } from './registry/glue.ts'
 export { azureRegistry, type AzureRegistryOptions, type AzureTokenSource } from './registry/azure.ts'
 export { memoryRegistry } from './registry/memory.ts'
+export { pubsubRegistry, type PubsubRegistryOptions } from './registry/pubsub.ts'
 export { pulsarRegistry, type PulsarRegistryOptions } from './registry/pulsar.ts'
 export { confluentRegistry } from './registry/confluent.ts'
 export type { ConfluentRegistryOptions } from './registry/confluent-options.ts'

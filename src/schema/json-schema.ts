@@ -3,7 +3,9 @@ import type { Codec } from '../core/codec.ts'
 import type { RegisteredSchema } from '../core/registry.ts'
 import { compileAjv, type AjvIssue, type AjvValidator } from './json/ajv.ts'
 import { jsonBytes, parseJson, parseWhole } from './json/text.ts'
+import { marksOf } from './json/sensitive.ts'
 import { placementOf } from './placement.ts'
+import { isPlain, secretsIn, shownPath, type Marks } from './sensitive.ts'
 import { registerReferences, subjectFor, type ReferencedSchema, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming } from './wire.ts'
 import { createWriters } from './writers.ts'
@@ -61,9 +63,12 @@ export function jsonSchema<Value>(schema: object | boolean | string, options: Js
         references: referenced.map(({ name, schema: text }) => ({ name, schema: JSON.parse(text) as object })),
         formats: options.formats ?? {}
       })
-      const check = (value: unknown): unknown => checked(validate, value)
+      const marks = marksOf(definition)
+      const check = (value: unknown): unknown => checked(validate, value, marks)
+      const redacting = isPlain(marks) ? {} : { secretsIn: (value: unknown) => secretsIn(value, marks) }
       if (!registry || options.id === false)
         return {
+          ...redacting,
           name: 'json-schema',
           encode: value => jsonBytes(check(value), undefined),
           decode: bytes => check(parseJson(bytes, confluentFraming)) as Value
@@ -88,6 +93,7 @@ export function jsonSchema<Value>(schema: object | boolean | string, options: Js
       writers.add(own.id, true)
       return {
         ...placement.front,
+        ...redacting,
         name: 'json-schema',
         encode: value => jsonBytes(check(value), placement),
         decode(bytes, headers) {
@@ -119,7 +125,7 @@ function read(schema: unknown): object | boolean {
   throw new StreamError('bad-schema', 'JSON Schema: expected an object or a boolean')
 }
 
-function checked(validate: AjvValidator, value: unknown): unknown {
+function checked(validate: AjvValidator, value: unknown, marks: Marks): unknown {
   let fits: unknown
   try {
     fits = validate(value)
@@ -127,7 +133,7 @@ function checked(validate: AjvValidator, value: unknown): unknown {
     throw new StreamError('bad-record', 'the value is nested too deeply to be checked')
   }
   if (fits === true) return value
-  throw new StreamError('bad-record', `the value does not fit its schema: ${describe(validate.errors?.[0])}`)
+  throw new StreamError('bad-record', `the value does not fit its schema: ${describe(validate.errors?.[0], marks)}`)
 }
 
 /** The parameters of these keywords come from the schema, never from the value. */
@@ -146,13 +152,14 @@ const telling: Readonly<Record<string, string>> = {
   multipleOf: 'multipleOf'
 }
 
-function describe(issue: AjvIssue | undefined): string {
+function describe(issue: AjvIssue | undefined, marks: Marks): string {
   if (!issue) return 'no reason given'
   const path = issue.instancePath
     .split('/')
     .slice(1)
     .map(step => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-  const where = path.length === 0 ? 'the whole value' : `'${path.join('.')}'`
+  const shown = shownPath(path, marks)
+  const where = shown.length === 0 ? 'the whole value' : `'${shown.join('.')}'`
   const parameter = telling[issue.keyword]
   return `${where}: ${issue.keyword}${parameter ? ` ${String(issue.params[parameter])}` : ''}`
 }

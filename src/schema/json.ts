@@ -1,9 +1,11 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec } from '../core/codec.ts'
 import type { StandardSchema, InputOf, JsonSchemaSource, OutputOf } from './json/standard-schema.ts'
+import { marksOf } from './json/sensitive.ts'
 import { jsonBytes, parseJson } from './json/text.ts'
 import { createCheck } from './json/validate.ts'
 import { placementOf, type Placement } from './placement.ts'
+import { secretsIn, shownPath, unmarked, type Marks } from './sensitive.ts'
 import { subjectFor, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming } from './wire.ts'
 
@@ -67,15 +69,28 @@ export function json<Schema extends StandardSchema<any, any>>(
 }
 
 function codec(validator: StandardSchema, placement: Placement | undefined): Codec<any> {
-  const check = createCheck(validator)
+  let known: Marks | undefined
+  // Made when it is needed: a value is refused, or parked.
+  const marks = (): Marks => (known ??= marksOfValidator(validator))
+  const check = createCheck(validator, path => shownPath(path, marks()))
   const framing = placement?.framing ?? confluentFraming
   return {
     // What stands in headers is for others: the validator here reads all that is JSON.
     ...placement?.front,
     readsHeaders: false,
+    secretsIn: value => secretsIn(value, marks()),
     name: 'json',
     encode: value => jsonBytes(check(value), placement),
     decode: bytes => check(parseJson(bytes, framing))
+  }
+}
+
+/** A validator that cannot say itself as JSON Schema cannot say its marks. */
+function marksOfValidator(validator: StandardSchema): Marks {
+  try {
+    return marksOf(JSON.parse(jsonSchemaOf(validator) ?? '{}'))
+  } catch {
+    return unmarked()
   }
 }
 

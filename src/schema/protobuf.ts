@@ -12,8 +12,10 @@ import {
   type MessageDescriptor
 } from './protobuf/peer.ts'
 import { printProto } from './protobuf/print.ts'
+import { marksOf } from './protobuf/sensitive.ts'
 import { placementOf } from './placement.ts'
 import type { Dependency } from './registry/references.ts'
+import { isPlain, secretsIn } from './sensitive.ts'
 import { registerReferences, subjectFor, type SubjectStrategy } from './subjects.ts'
 import { confluentFraming, headerSize, readId, writeHeader } from './wire.ts'
 import { createWriters } from './writers.ts'
@@ -76,7 +78,9 @@ export function protobuf<Value extends { readonly $typeName: string } = UnnamedM
     async bind(context) {
       const bufbuild = await loadBufbuild()
       const { registry } = context
-      if (!registry || options.id === false) return bare(bufbuild, descriptor) as Codec<Value>
+      const marks = marksOf(descriptor)
+      const redacting = isPlain(marks) ? {} : { secretsIn: (value: unknown) => secretsIn(value, marks) }
+      if (!registry || options.id === false) return { ...bare(bufbuild, descriptor), ...redacting } as Codec<Value>
       if (registry.headers || (registry.framing && registry.framing !== confluentFraming))
         throw new StreamError(
           'unsupported',
@@ -110,7 +114,7 @@ export function protobuf<Value extends { readonly $typeName: string } = UnnamedM
         text,
         files.map(file => ({ name: pathOf(file), schema: printProto(file.proto) }))
       )
-      return framed(bufbuild, descriptor, registry, id as number, own) as Codec<Value>
+      return { ...framed(bufbuild, descriptor, registry, id as number, own), ...redacting } as Codec<Value>
     }
   }
 }

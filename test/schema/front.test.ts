@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { bytes, connect, optional, text, topic, type Client, type SchemaRegistry } from '../../src/index.ts'
+import { bytes, connect, headerText, optional, text, topic, type Client, type SchemaRegistry } from '../../src/index.ts'
 import { avro, jsonSchema, memoryRegistry } from '../../src/schema/index.ts'
 import { StreamError } from '../../src/core/errors.ts'
 
@@ -124,6 +124,8 @@ describe.each(['memory', 'file', 'kafka'])('on %s', name => {
           'bad-record',
           'bad-record'
         ])
+        const schema = records.map(({ headers }) => headerText(headers, '~parked-schema'))
+        expect(schema).toEqual([undefined, '0', undefined, '99', '1', '2', '2'])
         expect(header('~parked-error')[3]).toContain('no schema has id 99')
         expect(header('~parked-error')[4]).toContain('is JSON, expected AVRO')
       })
@@ -174,6 +176,43 @@ describe.each(['memory', 'file', 'kafka'])('on %s', name => {
       })
     },
     90_000
+  )
+
+  test.skipIf(skipped)(
+    'registry down, and told to park: a record with an unknown schema is parked with the cause, the others go on',
+    async () => {
+      const topicName = `schema-${randomUUID()}`
+      const inner = memoryRegistry()
+      // As registries with `unreachable: 'park'` do after their last attempt.
+      const registry: SchemaRegistry = {
+        ...inner,
+        byId: async () => {
+          throw new StreamError('connection', 'the registry is down')
+        }
+      }
+      const mine = topic(topicName, { key: text, value: avro(version2), partitions: 1 })
+      const theirs = topic(topicName, {
+        key: text,
+        value: avro(version1, { subject: `${topicName}-theirs` }),
+        partitions: 1
+      })
+      const parked = topic(`${topicName}.parked`, { key: optional(bytes), value: optional(bytes), partitions: 1 })
+      await withClient(registry, async client => {
+        await client.admin.create(mine)
+        await client.admin.ensure(parked)
+        const [own, foreign] = [await client.producer(mine), await client.producer(theirs)]
+        await foreign.send({ key: 'k', value: { cents: 1 } })
+        await own.send({ key: 'k', value: { cents: 2n, note: null } })
+        const [read] = await take(client.consumer(mine, { group: `g-${randomUUID()}` }), 1)
+        expect(read!.value).toEqual({ cents: 2n, note: null })
+        const [record] = await take(client.consumer(parked, { group: `g-${randomUUID()}` }), 1)
+        const header = (name: string): string => Buffer.from(record!.headers[name]!).toString()
+        expect(header('~parked-code')).toBe('bad-schema')
+        expect(header('~parked-error')).toContain('could not be fetched: the registry is down')
+        await Promise.all([own.close(), foreign.close()])
+      })
+    },
+    60_000
   )
 
   test.skipIf(skipped)(

@@ -3,6 +3,7 @@ import type { Codec, CodecContext } from '../../core/codec.ts'
 import { view } from '../../core/codec.ts'
 import type { RegisteredSchema, SchemaId, SchemaRegistry } from '../../core/registry.ts'
 import { placementOf } from '../placement.ts'
+import { isPlain, secretsIn, shownPath, type Marks } from '../sensitive.ts'
 import { createSlab } from '../slab.ts'
 import { readId } from '../wire.ts'
 import { createWriters } from '../writers.ts'
@@ -14,12 +15,15 @@ import { parseAvro } from './parse.ts'
 import type { Avsc, AvscResolver, AvscType } from './peer.ts'
 import { proofOf, type Proof } from './proof.ts'
 import { readerOf } from './reader.ts'
+import { marksOf } from './sensitive.ts'
 
 /** A schema ready for work: the codec of the bytes alone, without a header. */
 export interface AvroEngine {
   readonly schema: AvroType
   readonly type: AvscType
   readonly proof: Proof
+  /** What every codec of this schema has: nothing where it marks nothing. */
+  readonly front: Pick<Codec<unknown>, 'secretsIn'>
   /** Encodes with so many bytes left free in front. */
   encode(value: unknown, header: number): Buffer
   decode(bytes: Buffer, start: number, proof: Proof, resolver: AvscResolver | undefined): unknown
@@ -34,6 +38,7 @@ const onePass = 16_384
 export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number'): AvroEngine {
   const type = buildChecked(avsc, schema, long, true)
   const proof = proofOf(schema)
+  const marks = marksOf(schema)
   const read = readerOf(schema, long, proof)
   const slab = createSlab()
   // What a flat record may hold is fixed by the schema. The rest could be a value that no reader would take.
@@ -44,6 +49,7 @@ export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'num
     schema,
     type,
     proof,
+    front: isPlain(marks) ? {} : { secretsIn: value => secretsIn(value, marks) },
     encode(value, header) {
       current = value
       try {
@@ -51,7 +57,7 @@ export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'num
         if (proveEncoded) proof(bytes, header)
         return bytes
       } catch (error) {
-        throw refusal(type, value, error)
+        throw refusal(type, value, error, marks)
       } finally {
         current = undefined
       }
@@ -72,6 +78,7 @@ export function createEngine(avsc: Avsc, schema: AvroType, long: 'bigint' | 'num
 /** Avro without a header: the reader's schema is the writer's. */
 export function bareCodec(name: string, engine: AvroEngine): Codec<unknown> {
   return {
+    ...engine.front,
     name,
     encode: value => engine.encode(value, 0),
     decode: bytes => engine.decode(view(bytes), 0, engine.proof, undefined)
@@ -115,6 +122,7 @@ export function framedCodec(
   if ('id' in own) writers.add(own.id, same)
   return {
     ...placement.front,
+    ...engine.front,
     name,
     encode(value) {
       if ('missing' in own) throw new StreamError('bad-schema', own.missing)
@@ -133,7 +141,7 @@ export function framedCodec(
   }
 }
 
-function resolve(engine: AvroEngine, writer: AvscType, id: SchemaId): AvscResolver {
+export function resolve(engine: AvroEngine, writer: AvscType, id: SchemaId): AvscResolver {
   try {
     return resolverOf(engine.type, writer)
   } catch (error) {
@@ -141,7 +149,7 @@ function resolve(engine: AvroEngine, writer: AvscType, id: SchemaId): AvscResolv
   }
 }
 
-function buildChecked(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number', defaults: boolean): AvscType {
+export function buildChecked(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number', defaults: boolean): AvscType {
   try {
     return buildType(avsc, schema, { long, defaults })
   } catch (error) {
@@ -150,13 +158,13 @@ function buildChecked(avsc: Avsc, schema: AvroType, long: 'bigint' | 'number', d
 }
 
 /** Says where a value does not fit, and what was expected there; never the value, which may be anybody's secret. */
-function refusal(type: AvscType, value: unknown, error: unknown): StreamError {
+function refusal(type: AvscType, value: unknown, error: unknown, marks: Marks): StreamError {
   if (StreamError.is(error)) return error
   let found: { path: string; expected: string; got: string } | undefined
   try {
     type.isValid(value, {
       errorHook: (path, inner, expected) => {
-        found ??= { path: path.join('.'), expected: expectation(expected), got: kindOf(inner) }
+        found ??= { path: shownPath(path, marks).join('.'), expected: expectation(expected), got: kindOf(inner) }
       }
     })
   } catch {

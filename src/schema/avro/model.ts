@@ -52,6 +52,8 @@ export interface Field {
   readonly type: AvroType
   /** As JSON, absent when the field has none. */
   readonly default?: unknown
+  /** Nothing of its value may be in a message. */
+  readonly sensitive?: true
 }
 
 export interface RecordType {

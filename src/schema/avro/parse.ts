@@ -1,3 +1,4 @@
+import { isMarked } from '../sensitive.ts'
 import { StreamError } from '../../core/errors.ts'
 import { checkDefault } from './defaults.ts'
 import { parseLogical } from './logical-type.ts'
@@ -135,7 +136,8 @@ function record(definition: Readonly<Record<string, unknown>>, scope: Scope): Re
       name: fieldName,
       aliases: strings(field['aliases'], where, 'aliases'),
       type,
-      ...(field['default'] !== undefined && { default: field['default'] })
+      ...(field['default'] !== undefined && { default: field['default'] }),
+      ...((isMarked(field) || isMarkedType(field['type'])) && { sensitive: true as const })
     }
     fields.push(parsed)
     if (!scope.lenient && parsed.default !== undefined) {
@@ -146,6 +148,11 @@ function record(definition: Readonly<Record<string, unknown>>, scope: Scope): Re
     }
   }
   return result
+}
+
+/** The mark may also stand in the definition of the type, where it is not a reference. */
+function isMarkedType(type: unknown): boolean {
+  return typeof type === 'object' && type !== null && !Array.isArray(type) && isMarked(type as Record<string, unknown>)
 }
 
 function enumeration(definition: Readonly<Record<string, unknown>>, scope: Scope): EnumType {

@@ -4,8 +4,12 @@ import type { StandardIssue, StandardSchema } from './standard-schema.ts'
 /** Nesting that no schema of ours or of Avro goes beyond; far below what fills the stack. */
 const depthLimit = 500
 
-/** Checks values with one validator. `bad-record` names the places that do not fit, never what stands there. */
-export function createCheck(validator: StandardSchema): (value: unknown) => unknown {
+/**
+ * Checks values with one validator. `bad-record` names the places that do not fit, never what stands there.
+ *
+ * @param shown the part of a path that may be named
+ */
+export function createCheck(validator: StandardSchema, shown: Shown): (value: unknown) => unknown {
   const { vendor } = validator['~standard']
   // Some validators answer every failure of their own, a full stack too, with a promise. One that has answered at once
   // before is no asynchronous one: then it is the value.
@@ -31,7 +35,10 @@ export function createCheck(validator: StandardSchema): (value: unknown) => unkn
       )
     }
     if (result.issues)
-      throw new StreamError('bad-record', `the value does not fit its schema: ${describeIssues(result.issues, value)}`)
+      throw new StreamError(
+        'bad-record',
+        `the value does not fit its schema: ${describeIssues(result.issues, value, shown)}`
+      )
     synchronous = true
     return result.value
   }
@@ -58,8 +65,10 @@ function isDeep(value: unknown): boolean {
 /** Issues beyond these are counted, not listed. */
 const listed = 3
 
-function describeIssues(issues: readonly StandardIssue[], value: unknown): string {
-  const sentences = issues.slice(0, listed).map(issue => describeIssue(issue, value))
+type Shown = (path: readonly string[]) => readonly string[]
+
+function describeIssues(issues: readonly StandardIssue[], value: unknown, shown: Shown): string {
+  const sentences = issues.slice(0, listed).map(issue => describeIssue(issue, value, shown))
   const more = issues.length > listed ? ` and ${issues.length - listed} more` : ''
   return (sentences.join('; ') || 'no reason given') + more
 }
@@ -68,11 +77,12 @@ function describeIssues(issues: readonly StandardIssue[], value: unknown): strin
  * The message of an issue may quote the value, and with some validators does; what is shown here comes from the schema
  * (`expected`, or the name of the rule), and the kind of the value.
  */
-function describeIssue(issue: StandardIssue, value: unknown): string {
+function describeIssue(issue: StandardIssue, value: unknown, shown: Shown): string {
   const path = (issue.path ?? []).map(step => (typeof step === 'object' ? step.key : step))
   const { expected, code, type } = issue as { expected?: unknown; code?: unknown; type?: unknown }
   const rule = [expected && `expected ${text(expected)}`, code, type].find(part => typeof part === 'string')
-  return `${pathText(path)}${rule ? `: ${rule}` : ''}, got ${kindAt(value, path)}`
+  const named = path.slice(0, shown(path.map(String)).length)
+  return `${pathText(named)}${rule ? `: ${rule}` : ''}, got ${kindAt(value, path)}`
 }
 
 function text(expected: unknown): string {

@@ -6,6 +6,7 @@
 //   - limits.go: requests that the service refuses, pstest takes (too large, too many attributes, mixed ordering keys)
 //   - stream.go: streaming pull over pstest's Pull, with the service's flow control; pstest's own gives one message per tick
 //   - ordered.go: order by ordering key with many messages in hand; pstest's has one per key
+//   - schemas.go: attributes that say the schema of a message, on topics that have one; messages are not checked against it
 //   - acks.go: exactly-once subscriptions refuse stale acknowledgement ids, as the service does
 //   - faults.go: redelivery and expired acknowledgement ids on demand, refusals by the name of a topic
 //   - a seek to the past is UNIMPLEMENTED: pstest would end the whole process
@@ -68,6 +69,7 @@ func (p *publisher) Publish(ctx context.Context, request *pb.PublishRequest) (*p
 	if err := checkPublish(request); err != nil {
 		return nil, err
 	}
+	p.tellSchema(ctx, request)
 	response, err := p.GServer.Publish(ctx, request)
 	p.news.tell()
 	return response, err
