@@ -22,7 +22,9 @@ function settingsOf(random: Random, session: number): RunOptions {
     maxBufferedBytes: random.pick([2_000, 1_000_000]),
     sessionTimeout: session,
     drainTimeout: random.pick([1_000, 20_000]),
-    vitalsInterval: random.pick([100, 1_000])
+    vitalsInterval: random.pick([100, 1_000]),
+    // A cell takes 160 bytes and more: some or none of the keys fit.
+    maxStateBytes: random.fork('state').pick([1, 2_000, 256 * 1024 * 1024])
   }
 }
 

@@ -49,37 +49,42 @@ export function checkSensors(evidence: Evidence, { confirmed }: SensorParts, los
   for (const id of there) if (!echoed.has(id)) problems.add('lost-write', `${id} is there, and was not processed`)
   for (const id of echoed.keys())
     if (!there.has(id)) problems.add('aborted-read', `${id} was processed, and is not there`)
+  const told = evidence.committed('echoes').map(read => parse<Reading>(read))
+  const late = new Set(told.flatMap(each => (each.late ? each.id : [])))
   checkPanes(
     evidence,
-    readings.filter(({ stamp }) => !stamp!.late)
+    readings.filter(read => !late.has(idOf(read)))
   )
-  checkFates(evidence, 'readings', 'gauge')
-  checkFates(evidence, 'echoes', 'board')
+  for (const read of readings) {
+    // A producer that comes with something old is late without having promised anything.
+    if (late.has(idOf(read)) && !parse<Reading>(read).tardy) problems.add('false-late', `${idOf(read)} was told late`)
+    if (read.stamp!.late && !late.has(idOf(read))) problems.add('wrong-count', `${idOf(read)} was not told late`)
+  }
+  const expired = new Set(told.flatMap(each => (each.expired ? each.id : [])))
+  checkFates(evidence, 'readings', 'gauge', read =>
+    expired.has(idOf(read)) ? 'expired' : late.has(idOf(read)) ? 'late' : 'processed'
+  )
+  checkFates(evidence, 'echoes', 'board', read => (read.stamp!.late ? 'late' : 'processed'))
 }
+
+type Fate = 'processed' | 'late' | 'expired'
 
 /**
  * Conservation (P6): of what is there, each record has one fate, and the tasks have counted it so, in all and by spans of event
- * time. Late is what its own producer calls late, and nothing else: all other promises were kept. What has expired is told by the echo.
+ * time.
  */
-function checkFates(evidence: Evidence, topic: string, stage: string): void {
+function checkFates(evidence: Evidence, topic: string, stage: string, fateOf: (read: Read) => Fate): void {
   const { problems } = evidence
-  const readable = evidence.readable(topic)
-  const expired = new Set(
-    stage === 'gauge'
-      ? evidence.committed('echoes').flatMap(read => (parse<Reading>(read).expired ? idOf(read) : []))
-      : []
-  )
   const want = new Map<string, number>()
   const add = (counts: Map<string, number>, name: string, count: number): void =>
     void (count > 0 && counts.set(name, (counts.get(name) ?? 0) + count))
-  for (const read of readable) {
-    const { late, eventTime } = read.stamp!
-    const isExpired = expired.has(idOf(read))
-    if (isExpired && !late) problems.add('false-late', `${idOf(read)} has expired, and was not late`)
-    add(want, `${spanOf(eventTime)} ${isExpired ? 'expired' : late ? 'late' : 'processed'}`, 1)
+  for (const read of evidence.readable(topic)) {
+    const fate = fateOf(read)
+    add(want, `${spanOf(read.stamp!.eventTime)} ${fate}`, 1)
+    // What is late is processed, and what has expired is late.
     add(want, 'processed', 1)
-    if (late) add(want, 'late', 1)
-    if (isExpired) add(want, 'expired', 1)
+    if (fate !== 'processed') add(want, 'late', 1)
+    if (fate === 'expired') add(want, 'expired', 1)
   }
   const have = new Map<string, number>()
   for (const { head } of evidence.last(stage)) {

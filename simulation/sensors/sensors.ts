@@ -21,7 +21,8 @@ export interface Reading {
   readonly at: number
   /** Older than the topic allows: it may be late, by right. */
   readonly tardy?: true
-  /** Of an echo: it came too late for its pane. */
+  /** Of an echo: it came late; and too late for its pane. */
+  readonly late?: true
   readonly expired?: true
 }
 
@@ -116,7 +117,7 @@ export function gauge(machine: Machine, parts: SensorParts): Pipeline {
         // Its pane may have been shown. It is counted, whatever comes of it.
         const expired = window <= watermark
         if (expired) expire()
-        return { topic: 'echoes', key, value: { ...value, ...(expired && { expired }) } }
+        return { topic: 'echoes', key, value: { ...value, late, ...(expired && { expired }) } }
       }
       const open = state.open.get()
       state.open.set({ ...open, [window]: [...(open[window] ?? []), value.id] })

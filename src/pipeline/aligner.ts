@@ -2,12 +2,19 @@ import { Alignment } from '../watermark/index.ts'
 import type { PartitionInput } from './input.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 
-/** Time between two looks at the other tasks of the stage, ms. They report once a second. */
+/** Time between two looks at tasks on other workers, ms. They report once a second. */
 const lookEvery = 250
+/** Who waits looks so often whether it still must, ms. */
+const askEvery = 50
+
+/** The tasks of one stage on this worker, as they see each other. */
+export class LocalTasks {
+  readonly inputs: Map<string, readonly PartitionInput[]> = new Map()
+}
 
 /**
  * Holds back the inputs of a task that are more than `maxSkew` ahead of the slowest partition of the stage, on this worker or another,
- * that has records waiting. What the others do is known from their vitals; while these are lost nobody waits for long.
+ * that has records waiting. Of other workers it knows by their vitals; while these are lost nobody waits for long.
  */
 export class Aligner {
   /** Until the next look, ms; `undefined` while nobody waits. */
@@ -15,50 +22,65 @@ export class Aligner {
   readonly #runtime: StageRuntime
   readonly #task: string
   readonly #stage: string
-  readonly #alignments = new Map<PartitionInput, Alignment>()
+  readonly #inputs: readonly PartitionInput[]
+  readonly #alignments: readonly Alignment[]
   #lookedAt = -Infinity
-  /** The least watermark of the other tasks that have something to do. */
-  #others: number | undefined
+  /** The least watermark of the tasks on other workers that have something to do. */
+  #elsewhere: number | undefined
 
-  constructor(runtime: StageRuntime, task: string) {
+  constructor(runtime: StageRuntime, task: string, inputs: readonly PartitionInput[]) {
+    const { maxSkew } = runtime.settings
     this.#runtime = runtime
     this.#task = task
     this.#stage = task.slice(0, task.lastIndexOf('/') + 1)
+    this.#inputs = maxSkew === Infinity ? [] : inputs
+    this.#alignments = this.#inputs.map(() => new Alignment(maxSkew))
+    if (this.#inputs.length > 0) runtime.local.inputs.set(task, inputs)
   }
 
   /** Says of each input whether it takes no more for now. */
-  update(inputs: readonly PartitionInput[]): void {
-    const { maxSkew } = this.#runtime.settings
-    if (maxSkew === Infinity) return
+  update(): void {
+    if (this.#inputs.length === 0) return
     const now = this.#runtime.environment.monotonic()
     this.#look(now)
-    let anyone = false
-    for (const input of inputs) {
-      let alignment = this.#alignments.get(input)
-      if (!alignment) this.#alignments.set(input, (alignment = new Alignment(maxSkew)))
-      let slowest = this.#others
-      for (const other of inputs)
-        if (other !== input && other.queued) slowest = Math.min(slowest ?? Infinity, other.tracker.watermark)
-      alignment.see(slowest, now)
-      input.waits = alignment.waits(input.tracker.watermark, now)
-      anyone ||= input.waits
-    }
-    this.lookIn = anyone ? lookEvery : undefined
+    this.lookIn = undefined
+    this.#inputs.forEach((input, index) => {
+      input.waits = this.#waits(input, index, now)
+      if (input.waits) this.lookIn = askEvery
+    })
   }
 
   /** Asked in the middle of a batch: is it too far ahead by now? */
   isTooFar(input: PartitionInput): boolean {
-    const alignment = this.#alignments.get(input)
-    return alignment?.waits(input.tracker.watermark, this.#runtime.environment.monotonic()) === true
+    const index = this.#inputs.indexOf(input)
+    return index >= 0 && this.#waits(input, index, this.#runtime.environment.monotonic())
+  }
+
+  /** The task ends here: nobody waits for it any more. */
+  close(): void {
+    const { inputs } = this.#runtime.local
+    if (inputs.get(this.#task) === this.#inputs) inputs.delete(this.#task)
+    for (const input of this.#inputs) input.waits = false
+  }
+
+  #waits(input: PartitionInput, index: number, now: number): boolean {
+    let slowest = this.#elsewhere
+    for (const inputs of this.#runtime.local.inputs.values())
+      for (const other of inputs)
+        if (other !== input && other.busy) slowest = Math.min(slowest ?? Infinity, other.tracker.watermark)
+    const alignment = this.#alignments[index]!
+    alignment.see(slowest, now)
+    return alignment.waits(input.tracker.watermark, now)
   }
 
   #look(now: number): void {
     if (now - this.#lookedAt < lookEvery) return
     this.#lookedAt = now
-    this.#others = undefined
-    for (const [task, { watermark, health, state }] of this.#runtime.peers.tasks) {
-      if (!task.startsWith(this.#stage) || task === this.#task || state !== 'active') continue
-      if (health && health.pending > 0) this.#others = Math.min(this.#others ?? Infinity, watermark)
+    this.#elsewhere = undefined
+    const { local, peers } = this.#runtime
+    for (const [task, { watermark, health, state }] of peers.tasks) {
+      if (!task.startsWith(this.#stage) || local.inputs.has(task) || state !== 'active') continue
+      if (health && health.pending > 0) this.#elsewhere = Math.min(this.#elsewhere ?? Infinity, watermark)
     }
   }
 }

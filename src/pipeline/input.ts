@@ -46,6 +46,7 @@ export class PartitionInput {
   /** Nothing has come since then, and nothing is waiting. */
   #quietSince: number | undefined
   #queue: InputBatch[] = []
+  #inHand = false
 
   /**
    * @param marks of the task: what is processed of records without a stamp
@@ -73,6 +74,11 @@ export class PartitionInput {
     return this.#queue.length > 0
   }
 
+  /** There is something to do, or it is being done. */
+  get busy(): boolean {
+    return this.queued || this.#inHand
+  }
+
   /** There is something to take. */
   get ready(): boolean {
     return this.queued && !this.waits
@@ -84,14 +90,17 @@ export class PartitionInput {
     for (const record of records) this.queuedBytes += sizeOf(record)
   }
 
-  /** What was taken and not finished: first in line again. */
-  putBack(batch: InputBatch): void {
+  /** What was taken is done, but for the rest: that is first in line again. */
+  putBack(batch: InputBatch | undefined): void {
+    this.#inHand = false
+    if (!batch) return
     this.#queue.unshift(batch)
     for (const record of batch.records) this.queuedBytes += sizeOf(record)
   }
 
   take(): InputBatch | undefined {
     const batch = this.#queue.shift()
+    this.#inHand = batch !== undefined
     if (batch) for (const record of batch.records) this.queuedBytes -= sizeOf(record)
     return batch
   }

@@ -35,7 +35,7 @@ export interface Job {
 interface Lane {
   readonly key: string
   busy: boolean
-  /** Not begun, in order. */
+  /** Not begun, in order; behind one that is held, all wait. */
   readonly waiting: Job[]
   /** Done, and their turn has not come: what they changed, in order. */
   readonly changes: StateChanges[]
@@ -108,7 +108,6 @@ export class Lanes {
     const job: Job = { work, lane, progress: held ? 'held' : 'waiting', outputs: [], trace }
     this.#jobs.push(job)
     this.#bytes += sizeOf(work.raw)
-    if (held) return
     lane.waiting.push(job)
     this.#wake(lane)
   }
@@ -135,10 +134,13 @@ export class Lanes {
 
   /** One whose turn has come and that was held, or failed and is to be tried in its place. */
   begin(job: Job): void {
+    const { lane, progress } = job
     job.progress = 'waiting'
-    job.lane.busy = false
-    job.lane.waiting.unshift(job)
-    this.#wake(job.lane)
+    if (progress !== 'held') {
+      lane.busy = false
+      lane.waiting.unshift(job)
+    }
+    this.#wake(lane)
   }
 
   /** The one whose turn it is, if that is to be dealt with: all but `waiting` and `running`. */
@@ -166,13 +168,14 @@ export class Lanes {
     }
     if (job.context) lane.changes.splice(lane.changes.indexOf(job.context.changes), 1)
     if (job.progress === 'failed') lane.busy = false
+    if (job.progress === 'held') lane.waiting.splice(lane.waiting.indexOf(job), 1)
     if (--lane.jobs === 0) this.#lanes.delete(lane.key)
     else this.#wake(lane)
   }
 
   /** Those behind one that was put aside: none of them is to be begun before its turn. */
   hold(lane: Lane): void {
-    for (const job of lane.waiting.splice(0)) job.progress = 'held'
+    for (const job of lane.waiting) job.progress = 'held'
   }
 
   /** Begins nothing more. */
@@ -197,8 +200,9 @@ export class Lanes {
     for (const lane of this.#ready) {
       if (this.#stopped || this.#running >= this.#parts.concurrency) return
       this.#ready.delete(lane)
-      const job = lane.waiting.shift()
-      if (!job) continue
+      const [job] = lane.waiting
+      if (!job || job.progress === 'held') continue
+      lane.waiting.shift()
       lane.busy = true
       job.progress = 'running'
       this.#running++

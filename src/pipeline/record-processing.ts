@@ -1,4 +1,4 @@
-import { isForAnother, park } from '../broker/index.ts'
+import { isForAnother, park, schemaOf } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import { sleep, type Environment } from '../core/environment.ts'
 import type { RawRecord, StreamRecord } from '../core/record.ts'
@@ -230,7 +230,8 @@ export class RecordProcessing {
   #copyToParked({ input, raw, record, stamp, attempts }: Work, error: unknown): void {
     const { outputs, counts, task, completion, environment, time } = this.#parts
     const { bound, partition } = input
-    const details = { attempts, at: environment.now(), schema: schemaOf(bound, raw) }
+    const secrets = record && secretsOf(bound, record)
+    const details = { attempts, at: environment.now(), schema: schemaOf(bound, raw), ...(secrets && { secrets }) }
     const eventTime = record?.eventTime ?? stamp?.eventTime ?? raw.timestamp
     outputs.forward(park({ topic: bound.topic.name, partition }, raw, task, error, details), eventTime)
     counts.parked++
@@ -277,11 +278,7 @@ export class RecordProcessing {
   }
 }
 
-/** Which schema the value was written with, as far as its codec can tell. */
-function schemaOf({ value }: PartitionInput['bound'], raw: RawRecord): string | undefined {
-  try {
-    return raw.value === null ? undefined : value.schemaOf?.(raw.value, raw.headers)
-  } catch {
-    return undefined // bytes that do not even say that: why they are parked
-  }
+/** What the schemas mark as sensitive in a record that a handler has failed with. */
+function secretsOf({ key, value }: PartitionInput['bound'], record: StreamRecord): readonly string[] {
+  return [...(key.secretsIn?.(record.key) ?? []), ...(value.secretsIn?.(record.value) ?? [])]
 }

@@ -5,10 +5,12 @@ import type { Tracing } from '../core/tracing.ts'
 import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
 import { unwatched, type RunHealth } from '../health/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
-import { noCounts } from '../watermark/index.ts'
+import { LocalTasks } from './aligner.ts'
+import { announcements } from './announcements.ts'
 import type { Pipeline, SourceStage, Stage } from './definitions.ts'
-import { durableProducer, groupName, splitName, taskName } from './identity.ts'
+import { groupName } from './identity.ts'
 import { policyOf } from './failure-policy.ts'
+import { lasting } from './lasting.ts'
 import { processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
@@ -20,7 +22,7 @@ import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { ensureGroup, ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
 import { VitalsOutlets, type VitalsOutlet } from './vitals-outlets.ts'
-import { VitalsPublisher, type VitalsReport } from './vitals-publisher.ts'
+import { VitalsPublisher } from './vitals-publisher.ts'
 import { ensureVitals } from './vitals-topic.ts'
 import { VitalsView } from './vitals-view.ts'
 
@@ -42,12 +44,22 @@ interface Runner {
  * Runs a pipeline at this worker until it is stopped, fails, or has come to the end of its sources. The one place where
  * the parts are put together: reader -> input -> process -> outputs -> commit, a runner per stage.
  */
-export async function runPipeline(
+export function runPipeline(
   host: RunHost,
   pipeline: Pipeline,
   settings: RunSettings,
   signal?: AbortSignal,
   health: RunHealth = unwatched(pipeline.name, host.environment, settings)
+): Promise<void> {
+  return lasting(() => runOnce(host, pipeline, settings, signal, health), host.environment, health, signal)
+}
+
+async function runOnce(
+  host: RunHost,
+  pipeline: Pipeline,
+  settings: RunSettings,
+  signal: AbortSignal | undefined,
+  health: RunHealth
 ): Promise<void> {
   const run = new Run(host, pipeline, settings, health)
   const draining = (): void => health.enter('draining')
@@ -165,12 +177,13 @@ class Run {
       leases: () => this.#host.openStore(),
       sender: (topic: string) => this.#sender(topic),
       vitals,
+      local: new LocalTasks(),
       view: await this.#view(adapter),
       peers: outlets[0]!.view
     }
     // Where outputs go before the commit, identities are of one life only, and each task announces itself.
     const announced = store !== 'group' && store.outputs !== 'before'
-    if (announced) await vitals.announceNew(this.#announcements(stage, splits, tasks))
+    if (announced) await vitals.announceNew(announcements(this.#pipeline.name, stage, splits, tasks))
 
     if (stage.kind === 'source') {
       const leases = await this.#host.openStore()
@@ -180,29 +193,6 @@ class Run {
     if (stage.kind === 'sink') return async () => new StageRunner({ ...shared, stage, store }, () => sink!.logic())
     const typed = { ...shared, stage: await bindState(stage, this.#pipeline.name, this.#host.registry), store }
     return async () => new StageRunner(typed, () => processorLogic(stage))
-  }
-
-  /** All tasks of a stage exist from its start: scaling and crashes change who runs them, not who they are. */
-  #announcements(stage: Stage, splits: readonly string[], tasks: number): VitalsReport[] {
-    const parts = stage.kind === 'source' ? splits : Array.from({ length: tasks }, (_, partition) => partition)
-    return parts.map(part => {
-      const { name } = this.#pipeline
-      const task = typeof part === 'string' ? splitName(name, stage.name, part) : taskName(name, stage.name, part, part)
-      const outputs = new Map(
-        stage.to.map(topic => [topic.name, { watermark: -Infinity, last: new Map<number, number>() }])
-      )
-      const producer = durableProducer(task)
-      return {
-        producer,
-        task: task.id,
-        durable: true,
-        state: 'joining',
-        watermark: -Infinity,
-        outputs,
-        counts: noCounts,
-        commit: 0
-      }
-    })
   }
 
   async #storeFor(

@@ -4,6 +4,7 @@ import type { Tracing } from '../core/tracing.ts'
 import type { RunHealth } from '../health/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import type { ClientStore, CommitStore } from '../exactly-once/index.ts'
+import type { LocalTasks } from './aligner.ts'
 import type { Stage } from './definitions.ts'
 import type { RunSettings } from './settings.ts'
 import type { VitalsOutlets } from './vitals-outlets.ts'
@@ -29,6 +30,8 @@ export interface StageRuntime<Kind extends Stage = Stage> {
   leases(): Promise<ClientStore>
   /** The sender for a topic: one per broker and run. */
   sender(topic: string): Sender
+  /** Its tasks on this worker. */
+  readonly local: LocalTasks
   /** Where its tasks report. */
   readonly vitals: VitalsOutlets
   /** What the producers of the inputs report. */

@@ -156,6 +156,7 @@ export class TaskRunner {
       wake: () => this.#wake.raise()
     })
     this.#gotOn = false
+    let aligner: Aligner | undefined
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await this.#pulse.during({ doing: 'taking over its state', by: 'outside' }, committer.acquire())
@@ -167,8 +168,9 @@ export class TaskRunner {
       this.#tell(task)
       await Promise.all(task.inputs.map(input => this.#start(task, input)))
       this.#pulse.load = () => loadOf(task)
-      await this.#loop(task, committer)
+      await this.#loop(task, committer, (aligner = new Aligner(runtime, this.#name.id, task.inputs)))
     } finally {
+      aligner?.close()
       this.#pulse.ended()
       this.#task = undefined
       this.#logic.discard?.()
@@ -184,7 +186,7 @@ export class TaskRunner {
     this.#control.resume(this.#place(input))
   }
 
-  async #loop(task: StreamTask, committer: Committer): Promise<void> {
+  async #loop(task: StreamTask, committer: Committer, aligner: Aligner): Promise<void> {
     const { settings, environment } = this.#runtime
     let committedAt = environment.monotonic()
     const full = (): boolean => {
@@ -193,7 +195,6 @@ export class TaskRunner {
     }
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
     const slice = new Slice(environment)
-    const aligner = new Aligner(this.#runtime, this.#name.id)
     while (!this.#releasing) {
       await task.learn()
       if (task.health.hasNews()) this.#runtime.vitals.urge()
@@ -201,7 +202,7 @@ export class TaskRunner {
       const enough = (): boolean =>
         full() || this.#releasing || ((++records & 15) === 0 && (slice.spent || (task.dirty && due())))
       await task.turn(enough)
-      aligner.update(task.inputs)
+      aligner.update()
       const input = task.blocked ? undefined : this.#nextInput(task.inputs)
       const batch = input?.take()
       if (input && batch) {
@@ -210,7 +211,7 @@ export class TaskRunner {
           batch,
           () => enough() || ((records & 15) === 0 && aligner.isTooFar(input))
         )
-        if (rest) input.putBack(rest)
+        input.putBack(rest)
         this.#flow(input)
       }
       if (task.dirty && due()) {

@@ -51,11 +51,11 @@ export const layers: Readonly<
 }
 
 /** Packages that users install when they need them: imported lazily, and only there. */
-export const vendors: Readonly<Record<string, string>> = {
+export const vendors: Readonly<Record<string, string | readonly string[]>> = {
   kafkajs: 'src/adapters/kafka/',
   'pulsar-client': 'src/adapters/pulsar/',
   ws: 'src/adapters/pulsar/',
-  '@google-cloud/pubsub': 'src/adapters/pubsub/',
+  '@google-cloud/pubsub': ['src/adapters/pubsub/', 'src/schema/registry/pubsub'],
   '@aws-sdk/client-kinesis': 'src/adapters/kinesis/',
   '@smithy/node-http-handler': 'src/adapters/kinesis/',
   '@azure/event-hubs': 'src/adapters/eventhubs/',
@@ -137,7 +137,9 @@ function brokenPackage(where: string, path: string, { specifier, dynamic }: Impo
     return [
       `${where} imports the package '${specifier}', but published code imports nothing but node: and optional peers`
     ]
-  if (!path.startsWith(home)) return [`${where} imports '${specifier}', but that package is imported in ${home} only`]
+  const homes = [home].flat()
+  if (!homes.some(each => path.startsWith(each)))
+    return [`${where} imports '${specifier}', but that package is imported in ${homes.join(' and ')} only`]
   return dynamic
     ? []
     : [

@@ -135,6 +135,18 @@ describe('redrive', () => {
     expect(headers).toEqual([undefined, '1', '2', '3'])
   })
 
+  it('ends, though what it sends is parked again faster than it reads', async () => {
+    const scene = new Scene(1, 40)
+    const values = Array.from({ length: 400 }, (_, index) => `a${index}!${'x'.repeat(20_000)}`)
+    await scene.write(...values)
+    scene.start()
+    await scene.world.environment.advance(10_000)
+    const progress = await scene.redrive()
+    expect(progress).toMatchObject({ sent: 400 })
+    // Some of them had come again before it was through.
+    expect(progress.found).toBeGreaterThan(400)
+  })
+
   it('is for the stage that gave up; for the others of the topic it is a repeat', async () => {
     const scene = new Scene()
     const seen: string[] = []

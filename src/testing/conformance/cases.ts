@@ -7,6 +7,7 @@ import { membershipCases } from './membership.ts'
 import { orderCases } from './order.ts'
 import { partitionReaderCases } from './partition-reader.ts'
 import { pipelineCases } from './pipelines/cases.ts'
+import { retryCases } from './pipelines/retries.ts'
 import { schemaCases } from './pipelines/schemas.ts'
 import { watermarkCases } from './pipelines/watermarks.ts'
 import { positionCases } from './positions.ts'
@@ -34,6 +35,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...failureCases,
   ...durabilityCases,
   ...pipelineCases,
+  ...retryCases,
   ...schemaCases,
   ...watermarkCases
 ]

@@ -24,6 +24,7 @@ export interface LedgerOptions {
   /** Called before each deposit is booked. */
   readonly before?: (deposit: Deposit, account: string) => void | Promise<void>
   readonly failure?: FailurePolicy
+  readonly concurrency?: number
   readonly partitions?: number
   /** Default: JSON for what is in topics, doubles in state. */
   readonly codecs?: LedgerCodecs
@@ -41,7 +42,10 @@ const plain: LedgerCodecs = { deposit: json<Deposit>(), line: json<Line>(), stat
  * The pipeline of the cases: state per account, and an output whose numbers tell at once whether any deposit was lost,
  * booked twice, or booked by two owners.
  */
-export function ledger(name: string, { before, failure, partitions = 4, codecs = plain }: LedgerOptions = {}): Ledger {
+export function ledger(
+  name: string,
+  { before, failure, concurrency, partitions = 4, codecs = plain }: LedgerOptions = {}
+): Ledger {
   const deposits = topic(`${name}-deposits`, {
     key: text,
     value: codecs.deposit,
@@ -55,6 +59,7 @@ export function ledger(name: string, { before, failure, partitions = 4, codecs =
     to: lines,
     state: { line: keyed(codecs.state, 0), balance: keyed(codecs.state, 0) },
     ...(failure && { failure }),
+    ...(concurrency && { concurrency }),
     process({ key, value }, { state }) {
       const write = (): { key: string; value: Line } => {
         state.line.set(state.line.get() + 1)
