@@ -18,6 +18,7 @@ import type { Bench } from './bench.ts'
 import { benchFile, benchMemory } from './embedded.ts'
 import { benchEventhubs } from './eventhubs/index.ts'
 import { benchExactlyOnce } from './exactly-once/index.ts'
+import { growth } from './growth/index.ts'
 import { benchKafka } from './kafka/index.ts'
 import { peers } from './kafka/peers.ts'
 import { benchKinesis } from './kinesis/index.ts'
@@ -100,6 +101,7 @@ const benches: Readonly<Record<string, Bench>> = {
   peers,
   latency,
   state,
+  growth,
   pulsar: {
     figures: ['produce', 'consume'],
     reason: pulsarAvailable,

@@ -26,6 +26,8 @@ export interface Figure {
   readonly ratio?: Spread
   /** ms: how long the event loop was blocked (99th percentile), or what the figure says it times. */
   readonly delay?: Spread
+  /** Where it stands on the axis of a series: at `value` partitions. */
+  readonly at?: { readonly axis: string; readonly value: number } | undefined
   readonly records: number
   readonly runs: number
 }

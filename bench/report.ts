@@ -33,6 +33,11 @@ export const bars: Readonly<Record<string, Bar>> = {
   'peers count, beside Quix Streams': { ratio: 2 },
   'latency kafka sustained 23,148 records/s, p99': { most: 250 },
   'state kafka load of 1,000,000 records': { ratio: 0.667 },
+  'growth memory idle partition': { most: 64 },
+  'growth file idle partition': { most: 64 },
+  'growth kafka idle partition': { most: 64 },
+  'growth file 10,000,000 keys, most memory': { most: 512 },
+  'growth kafka soak, memory used, growth': { most: 5 },
   'pulsar produce': { ratio: 0.9 },
   'pulsar consume': { ratio: 0.9 },
   'pubsub produce': { ratio: 0.9 },
@@ -59,7 +64,8 @@ export interface NotRun {
 
 export type Measured = Figure | Amount
 
-const isAmount = (measured: Measured): measured is Amount => 'amount' in measured
+/** Says whether it is something else than a rate. */
+export const isAmount = (measured: Measured): measured is Amount => 'amount' in measured
 
 export function verdict(measured: Measured): 'met' | 'missed' | 'no bar' {
   const bar = bars[measured.name]
@@ -86,8 +92,7 @@ function amountTable(amounts: readonly Amount[]): string {
   const rows = [['', 'amount', '', 'bar', '']]
   for (const each of amounts) {
     const { name, amount, unit } = each
-    const most = bars[name]?.most
-    rows.push([name, ranged(amount, tenths), unit, most === undefined ? '-' : `<= ${most}`, verdict(each)])
+    rows.push([name, ranged(amount, tenths), unit, barText(name), verdict(each)])
   }
   return aligned(rows)
 }
@@ -141,12 +146,14 @@ function ranged({ median, least, most }: Spread, show: (value: number) => string
 const tenths = (value: number): string => value.toFixed(1)
 const hundredths = (value: number): string => value.toFixed(2)
 
-function barText(name: string): string {
-  const { rate, ratio, delay } = bars[name] ?? {}
+/** What the figure must reach; `-` when nothing is asked. */
+export function barText(name: string): string {
+  const { rate, ratio, delay, most } = bars[name] ?? {}
   const parts = [
     ratio === undefined ? [] : `>= ${ratio} of raw`,
     rate === undefined ? [] : `>= ${thousands(rate)}/s`,
-    delay === undefined ? [] : `<= ${thousands(delay)} ms`
+    delay === undefined ? [] : `<= ${thousands(delay)} ms`,
+    most === undefined ? [] : `<= ${most}`
   ].flat()
   return parts.join(', ') || '-'
 }

@@ -50,7 +50,9 @@ const commands = {
   },
   simulate: args => node('scripts/simulate.ts', ...args),
   fuzz: args => node('scripts/fuzz.ts', ...args),
-  chaos: args => node('scripts/chaos.ts', ...args)
+  chaos: args => node('scripts/chaos.ts', ...args),
+  faults: args => node('scripts/faults.ts', ...args),
+  cycles: args => node('scripts/cycles.ts', ...args)
 }
 
 const [name = '', ...args] = process.argv.slice(2)

@@ -8,6 +8,9 @@ const minute = 60_000
 const span = 20 * minute
 /** Every tenth record is late by up to so much, ms, and the topic waits for it. */
 const lateness = 30_000
+const keys = 1_000
+/** Records behind the last window, of each partition: a stamp tells of the records before it. */
+const closing = 2
 
 /** The event time of record `index`: before now, so that none is refused as one of the future. */
 function eventTime(index: number, count: number, start: number): number {
@@ -20,13 +23,13 @@ function expected(count: number, start: number): Map<string, number> {
   const windows = new Map<string, number>()
   for (let index = 0; index < count; index++) {
     const time = eventTime(index, count, start)
-    const name = `${recordAt(index).key.toString()} ${time - (time % minute)}`
+    const name = `${recordAt(index, keys).key.toString()} ${time - (time % minute)}`
     windows.set(name, (windows.get(name) ?? 0) + 1)
   }
   return windows
 }
 
-/** Records of 20 minutes of event time, a tenth of them out of order, from a producer that then says goodbye. */
+/** Records of 20 minutes of event time, a tenth of them out of order, and the records that close the last windows. */
 export async function fillWindows(
   client: Client,
   count: number
@@ -38,11 +41,18 @@ export async function fillWindows(
   await inBatches(count, (first, to) =>
     producer.sendAll(
       Array.from({ length: to - first }, (_, at) => ({
-        ...recordAt(first + at),
+        ...recordAt(first + at, keys),
         eventTime: eventTime(first + at, count, start)
       }))
     )
   )
+  // Later records on each partition close the windows before them: a topic has no end, whoever has left.
+  for (let later = 1; later <= closing; later++)
+    await producer.sendAll(
+      Array.from({ length: partitions }, (_, partition) => {
+        return { ...recordAt(0), partition, eventTime: start + span + later * (minute + lateness) }
+      })
+    )
   await producer.close()
   return { from, start }
 }
@@ -70,7 +80,7 @@ export async function windows(
     result: ({ key, value, window }) => ({ key, value: Buffer.from(`${window.start} ${value}`) })
   })
   const right = expected(count, start)
-  await runThrough(client, pipeline(fresh('windows'), [stage]), count, {
+  await runThrough(client, pipeline(fresh('windows'), [stage]), count + closing * partitions, {
     async onCommitted() {
       await waitForOutput(client, to, right.size)
       clock.stop(count)

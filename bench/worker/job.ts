@@ -18,7 +18,13 @@ export interface Job {
   readonly maxStateBytes?: number
 }
 
-/** What a worker answers. `memory`: after garbage was collected, bytes. */
+/** What a worker answers. `memory`: after garbage was collected, and the most that it has had in memory at a time, bytes. */
 export type Answer =
   | { readonly type: 'assigned'; readonly task: string }
-  | { readonly type: 'memory'; readonly heap: number; readonly outside: number; readonly resident: number }
+  | {
+      readonly type: 'memory'
+      readonly heap: number
+      readonly outside: number
+      readonly resident: number
+      readonly peak: number
+    }

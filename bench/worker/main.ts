@@ -18,7 +18,7 @@ process.on('message', (word: 'memory' | 'stop') => {
   if (word === 'stop') return stop.abort()
   globalThis.gc?.()
   const { heapUsed: heap, external: outside, rss: resident } = process.memoryUsage()
-  answer({ type: 'memory', heap, outside, resident })
+  answer({ type: 'memory', heap, outside, resident, peak: process.resourceUsage().maxRSS * 1_024 })
 })
 // Who started it is gone.
 process.once('disconnect', () => process.exit(1))
