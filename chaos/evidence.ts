@@ -11,7 +11,7 @@ import { pythonWith, runPython } from '../test/support/python.ts'
 import type { Evidence } from './checker.ts'
 import { outputsFile, type Job, type Line } from './job.ts'
 import { chain, partitions } from './pipeline.ts'
-import { storedRows } from '../src/testing/stored-rows.ts'
+import { storedRows } from '../test/support/stored-rows.ts'
 
 const referee = fileURLToPath(new URL('./read_committed.py', import.meta.url))
 /** Ms that a queue may take to deliver what is left of it. */

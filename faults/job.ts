@@ -5,6 +5,8 @@ export interface Job {
   readonly name: string
   readonly url: string
   readonly store: string | undefined
+  /** `TIDEMARK_` variables. */
+  readonly variables: Readonly<Record<string, string>>
   readonly guarantee: Guarantee
   /** Of the fault, ms. */
   readonly duration: number

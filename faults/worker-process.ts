@@ -27,9 +27,10 @@ export class Worker implements AsyncDisposable {
   #progress: ((progress: Progress) => void) | undefined
   #probing = true
 
-  constructor(job: Job, heap: number | undefined) {
+  constructor(job: Job, heap: number | undefined, env: Readonly<Record<string, string>> = {}) {
     this.#process = fork(program, [JSON.stringify(job)], {
       execArgv: ['--disable-warning=ExperimentalWarning', ...(heap ? [`--max-old-space-size=${heap}`] : [])],
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc']
     })
     this.#process.stderr!.on('data', (text: Buffer) => (this.#stderr = `${this.#stderr}${text.toString()}`.slice(-2_000)))

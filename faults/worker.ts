@@ -93,7 +93,7 @@ const client = await connect({
   brokers: { default: job.url },
   ...(job.store && { store: job.store }),
   environment,
-  variables: {}
+  variables: job.variables
 })
 const health = createServer(healthListener(client)).listen(0, '127.0.0.1')
 await new Promise(resolve => health.once('listening', resolve))

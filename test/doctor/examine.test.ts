@@ -57,10 +57,9 @@ describe('the doctor on a folder', () => {
   })
 
   it('tells of every mistake in the options, of brokers that do not answer, and of a store that is away', async () => {
-    expect(lines(await examine({ brokers: { default: 'file:' }, stroe: 'x', variables: {} } as never), 'error')).toEqual([
-      expect.stringContaining("unknown option 'stroe'"),
-      expect.stringContaining("'file:' names no folder")
-    ])
+    expect(
+      lines(await examine({ brokers: { default: 'file:' }, stroe: 'x', variables: {} } as never), 'error')
+    ).toEqual([expect.stringContaining("unknown option 'stroe'"), expect.stringContaining("'file:' names no folder")])
     const port = await unusedPort()
     const findings = await examine({
       brokers: { default: `file:${folder}`, away: `kafka://127.0.0.1:${port}` },
@@ -68,7 +67,9 @@ describe('the doctor on a folder', () => {
       variables: { TIDEMARK_RUN__COMIT_INTERVAL: '5' }
     })
     expect(lines(findings, 'error').map(line => line.slice(0, 14))).toEqual(["broker 'away':", 'store: postgre'])
-    expect(lines(findings, 'warning')).toEqual(['variable TIDEMARK_RUN__COMIT_INTERVAL: has no effect: there is no such option'])
+    expect(lines(findings, 'warning')).toEqual([
+      'variable TIDEMARK_RUN__COMIT_INTERVAL: has no effect: there is no such option'
+    ])
     expect(JSON.stringify(findings)).not.toContain('hunter2')
   })
 })
@@ -76,7 +77,11 @@ describe('the doctor on a folder', () => {
 describe('tidemark doctor', () => {
   const tidemark = async (...words: string[]): Promise<[number, string, string]> => {
     const [out, errors]: [string[], string[]] = [[], []]
-    const code = await run(['doctor', ...words], { out: line => out.push(line), error: line => errors.push(line), variables: {} })
+    const code = await run(['doctor', ...words], {
+      out: line => out.push(line),
+      error: line => errors.push(line),
+      variables: {}
+    })
     return [code, out.join('\n'), errors.join('\n')]
   }
 
@@ -103,7 +108,10 @@ export default {
     const file = join(folder, 'service.json')
     await writeFile(file, JSON.stringify({ brokers: { default: `file:${folder}/data` } }))
     const [code, out] = await tidemark(file, '--json')
-    expect([code, JSON.parse(out)]).toMatchObject([0, { ok: true, findings: [{ severity: 'ok' }, { severity: 'ok' }, { severity: 'ok' }] }])
+    expect([code, JSON.parse(out)]).toMatchObject([
+      0,
+      { ok: true, findings: [{ severity: 'ok' }, { severity: 'ok' }, { severity: 'ok' }] }
+    ])
     const [other, said] = await tidemark('--broker', `file:${folder}/data`, '--topic', 'nowhere')
     expect(other).toBe(1)
     expect(said).toContain("ERROR   topic 'nowhere' on 'default': is not there")
@@ -123,73 +131,83 @@ export default {
 })
 
 const kafka = inject('kafka')
-describe.runIf(kafka.state === 'running')(`the doctor on kafka${kafka.state === 'running' ? '' : ` (not run: ${kafka.reason})`}`, () => {
-  it('finds compaction, short retention, and time-outs that the broker refuses', { timeout: 60_000 }, async () => {
-    const brokers = { default: kafka.state === 'running' ? kafka.url : '' }
-    const [sound, compacted, short] = [unique('sound'), unique('compacted'), unique('short')]
-    {
-      await using client = await connect({ brokers, variables: {} })
-      const create = (name: string, settings: Record<string, string>): Promise<void> =>
-        client.admin.create(topic(name, { value: text }), { partitions: 1, settings })
-      await create(sound, { 'retention.ms': '-1' })
-      await create(compacted, { 'cleanup.policy': 'compact' })
-      await create(short, { 'retention.ms': '60000', 'unclean.leader.election.enable': 'true' })
-    }
-    const findings = await examine({
-      brokers: { default: { adapter: 'kafka', brokers: [brokers.default.slice(8)], transactionTimeout: 3_600_000 } },
-      run: { sessionTimeout: 500 },
-      variables: {},
-      check: [sound, compacted, short]
+describe.runIf(kafka.state === 'running')(
+  `the doctor on kafka${kafka.state === 'running' ? '' : ` (not run: ${kafka.reason})`}`,
+  () => {
+    it('finds compaction, short retention, and time-outs that the broker refuses', { timeout: 60_000 }, async () => {
+      const brokers = { default: kafka.state === 'running' ? kafka.url : '' }
+      const [sound, compacted, short] = [unique('sound'), unique('compacted'), unique('short')]
+      {
+        await using client = await connect({ brokers, variables: {} })
+        const create = (name: string, settings: Record<string, string>): Promise<void> =>
+          client.admin.create(topic(name, { value: text }), { partitions: 1, settings })
+        await create(sound, { 'retention.ms': '-1' })
+        await create(compacted, { 'cleanup.policy': 'compact' })
+        await create(short, { 'retention.ms': '60000', 'unclean.leader.election.enable': 'true' })
+      }
+      const findings = await examine({
+        brokers: { default: { adapter: 'kafka', brokers: [brokers.default.slice(8)], transactionTimeout: 3_600_000 } },
+        run: { sessionTimeout: 500 },
+        variables: {},
+        check: [sound, compacted, short]
+      })
+      expect(lines(findings, 'error')).toEqual([
+        "broker 'default': transactions of 60 minutes are asked for, and 15 minutes is the most that is allowed (transaction.max.timeout.ms)",
+        expect.stringMatching(/^broker 'default': sessionTimeout is 500 ms, and the broker allows 1000 to 1800000 /),
+        expect.stringContaining(`topic '${compacted}' on 'default': it is compacted (cleanup.policy)`),
+        expect.stringContaining(
+          `topic '${short}' on 'default': a record is gone 60 s after it was written, read or not (retention.ms)`
+        ),
+        expect.stringContaining(`topic '${short}' on 'default': acknowledged records can be lost when a server fails`)
+      ])
+      // One server, one copy.
+      expect(lines(findings, 'warning').filter(line => line.includes(sound))).toEqual([
+        `topic '${sound}' on 'default': there is one copy of it: it is lost with its disk`
+      ])
     })
-    expect(lines(findings, 'error')).toEqual([
-      "broker 'default': transactions of 60 minutes are asked for, and 15 minutes is the most that is allowed (transaction.max.timeout.ms)",
-      expect.stringMatching(/^broker 'default': sessionTimeout is 500 ms, and the broker allows 1000 to 1800000 /),
-      expect.stringContaining(`topic '${compacted}' on 'default': it is compacted (cleanup.policy)`),
-      expect.stringContaining(`topic '${short}' on 'default': a record is gone 60 s after it was written, read or not (retention.ms)`),
-      expect.stringContaining(`topic '${short}' on 'default': acknowledged records can be lost when a server fails`)
-    ])
-    // One server, one copy.
-    expect(lines(findings, 'warning').filter(line => line.includes(sound))).toEqual([
-      `topic '${sound}' on 'default': there is one copy of it: it is lost with its disk`
-    ])
-  })
 
-  it('says nothing of its password when it is refused', { timeout: 60_000 }, async () => {
-    const tls = kafka.state === 'running' ? kafka.tls! : undefined
-    const findings = await examine({
-      brokers: {
-        default: {
-          adapter: 'kafka',
-          brokers: [tls!.address],
-          ssl: { ca: tls!.ca },
-          sasl: { mechanism: 'plain', username: 'alice', password: 'planted-hunter2' }
-        }
-      },
-      variables: {}
+    it('says nothing of its password when it is refused', { timeout: 60_000 }, async () => {
+      const tls = kafka.state === 'running' ? kafka.tls! : undefined
+      const findings = await examine({
+        brokers: {
+          default: {
+            adapter: 'kafka',
+            brokers: [tls!.address],
+            ssl: { ca: tls!.ca },
+            sasl: { mechanism: 'plain', username: 'alice', password: 'planted-hunter2' }
+          }
+        },
+        variables: {}
+      })
+      expect(lines(findings, 'error')).toEqual([expect.stringMatching(/^broker 'default': .*\(unauthorized\)$/)])
+      expect(JSON.stringify(findings)).not.toContain('planted-hunter2')
     })
-    expect(lines(findings, 'error')).toEqual([expect.stringMatching(/^broker 'default': .*\(unauthorized\)$/)])
-    expect(JSON.stringify(findings)).not.toContain('planted-hunter2')
-  })
-})
+  }
+)
 
 const pulsar = inject('pulsar')
-describe.runIf(pulsar.state === 'running')(`the doctor on pulsar${pulsar.state === 'running' ? '' : ` (not run: ${pulsar.reason})`}`, () => {
-  it('finds short retention, and says which server it is', { timeout: 60_000 }, async () => {
-    const brokers = { default: pulsar.state === 'running' ? pulsar.url : '' }
-    const [sound, short] = [unique('sound'), unique('short')]
-    {
-      await using client = await connect({ brokers, variables: {} })
-      await client.admin.create(topic(sound, { value: text }), { partitions: 1 })
-      await client.admin.create(topic(short, { value: text }), {
-        partitions: 1,
-        settings: { retentionTimeInMinutes: '5', retentionSizeInMB: '-1' }
-      })
-    }
-    const findings = await examine({ brokers, variables: {}, check: [sound, short] })
-    expect(lines(findings, 'ok').find(line => line.startsWith("broker 'default'"))).toMatch(/answers: Apache Pulsar \d+\./)
-    expect(lines(findings, 'error')).toEqual([
-      `topic '${short}' on 'default': a record is gone 5 minutes after it was written, read or not (retentionTimeInMinutes)`
-    ])
-    expect(lines(findings, 'warning').filter(line => line.includes(sound))).toEqual([])
-  })
-})
+describe.runIf(pulsar.state === 'running')(
+  `the doctor on pulsar${pulsar.state === 'running' ? '' : ` (not run: ${pulsar.reason})`}`,
+  () => {
+    it('finds short retention, and says which server it is', { timeout: 60_000 }, async () => {
+      const brokers = { default: pulsar.state === 'running' ? pulsar.url : '' }
+      const [sound, short] = [unique('sound'), unique('short')]
+      {
+        await using client = await connect({ brokers, variables: {} })
+        await client.admin.create(topic(sound, { value: text }), { partitions: 1 })
+        await client.admin.create(topic(short, { value: text }), {
+          partitions: 1,
+          settings: { retentionTimeInMinutes: '5', retentionSizeInMB: '-1' }
+        })
+      }
+      const findings = await examine({ brokers, variables: {}, check: [sound, short] })
+      expect(lines(findings, 'ok').find(line => line.startsWith("broker 'default'"))).toMatch(
+        /answers: Apache Pulsar \d+\./
+      )
+      expect(lines(findings, 'error')).toEqual([
+        `topic '${short}' on 'default': a record is gone 5 minutes after it was written, read or not (retentionTimeInMinutes)`
+      ])
+      expect(lines(findings, 'warning').filter(line => line.includes(sound))).toEqual([])
+    })
+  }
+)

@@ -6,7 +6,7 @@ import { dynamodbPolicy, dynamodbStore, dynamodbTable } from '../../src/dynamodb
 import { DynamodbStore, type DynamodbClient, type TaskLog } from '../../src/exactly-once/index.ts'
 import { client, endpoint, keysIn, notRun, running, storeUrl, tableOf } from '../support/dynamodb.ts'
 import { commitOf, output, row, rowsOf, task, unsentOf } from './stores.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 
 const cleanUps: (() => Promise<void>)[] = []
 afterEach(async () => {

@@ -13,7 +13,7 @@ import {
   type TaskName
 } from '../../src/exactly-once/index.ts'
 import { commitOf, row } from './stores.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 
 /** One owner of a task as the pipeline is one, by the same reducer: each commit adds one to a counter and sends it. */
 export class Owner {

@@ -6,7 +6,7 @@ import { postgresAvailable, startPostgres } from '../../testcontainers/postgres.
 import { asked, connected, notRun, running, schemaOf, storeUrl, waiting, withOptions } from '../support/postgres.ts'
 import { Owner, checkedChain, retried } from './postgres-owner.ts'
 import { commitOf, output, row, rowsOf, task, unsentOf } from './stores.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 
 const opened: PostgresStore[] = []
 afterEach(async () => {

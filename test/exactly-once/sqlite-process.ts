@@ -2,7 +2,7 @@
 import { noHeaders } from '../../src/core/record.ts'
 import { SqliteStore } from '../../src/exactly-once/index.ts'
 import { commitOf, row, task } from './stores.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 
 const [path = '', name = '', wanted = ''] = process.argv.slice(2)
 const store = await SqliteStore.open(path)

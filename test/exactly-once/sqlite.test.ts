@@ -128,6 +128,30 @@ describe('a SqliteStore', () => {
     expect(unsentOf(next)).toEqual([])
   })
 
+  it('gives up the event loop in a large append, and lets nobody slip into its transaction', async () => {
+    const store = await opened(':memory:')
+    const log = await store.acquire(task)
+    let turns = 0
+    let over = false
+    const count = (): void => void (over || (turns++, setImmediate(count)))
+    setImmediate(count)
+    const rows = Array.from({ length: 5_000 }, (_, index) => row(`k${index}`, `${index}`))
+    const appending = log.append(commitOf(1, { state: rows }))
+    expect(await appending).toBe('ok')
+    expect(turns).toBeGreaterThanOrEqual(5)
+    over = true
+    // What is asked for in the middle of an append that is taken back is none of it.
+    const bad = { ...row('bad', ''), value: Symbol('no bytes') as never }
+    const failing = log.append(commitOf(2, { state: [...rows, bad] }))
+    const taken = store.take('scope', '0', 'me', undefined)
+    const stored = store.storePositions('group', [{ topic: 't', partition: 0, position: '7' }])
+    await expect(failing).rejects.toThrow()
+    expect([await taken, await stored]).toEqual([true, true])
+    expect(await store.leases('scope')).toMatchObject([{ name: '0', owner: 'me' }])
+    expect(await store.positions('group', 't')).toEqual(new Map([[0, '7']]))
+    expect(await log.append(commitOf(2, { state: [row('k0', 'new')] }))).toBe('ok')
+  })
+
   it('says that it is busy to who may try again, and leases and positions with it', async () => {
     const path = await fileIn('commits.db')
     const [store, other] = [await opened(path), await opened(path)]

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { BrokerStore, MemoryStore, OutputsFirst } from '../../src/exactly-once/index.ts'
 import { behind, behindSlot, isReader, type StateRow } from '../../src/state/index.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 import { dynamodbKits } from './dynamodb-kit.ts'
 import { postgresKits } from './postgres-kit.ts'
 import {

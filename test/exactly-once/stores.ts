@@ -13,7 +13,7 @@ import {
   type TaskName
 } from '../../src/exactly-once/index.ts'
 import type { StateRow } from '../../src/state/index.ts'
-import { storedRows } from '../../src/testing/stored-rows.ts'
+import { storedRows } from '../support/stored-rows.ts'
 
 /** A commit store under test. Two stores from `again` share what is durable, as two processes would. */
 export interface StoreKit {

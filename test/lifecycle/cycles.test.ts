@@ -7,16 +7,20 @@ import type { Growth } from './cycles.ts'
 const script = fileURLToPath(new URL('cycles.ts', import.meta.url))
 
 // In a process of its own: what the tests around hold open is not counted. `npm run cycles -- --count 1000` does more of them.
-it.each(['memory', 'file'])('fifty lives of a client on %s leave nothing open and nothing behind', { timeout: 120_000 }, async backend => {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    '--expose-gc',
-    '--disable-warning=ExperimentalWarning',
-    script,
-    backend,
-    '50'
-  ])
-  const growth = JSON.parse(stdout) as Growth
-  expect(growth).toMatchObject({ cycles: 50, leaked: [], listeners: 0 })
-  // What is kept per cycle, the records of a memory broker included; a client that stayed alive would be ten times this.
-  expect((growth.after - growth.before) / 38).toBeLessThan(40_000)
-})
+it.each(['memory', 'file'])(
+  'fifty lives of a client on %s leave nothing open and nothing behind',
+  { timeout: 120_000 },
+  async backend => {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--expose-gc',
+      '--disable-warning=ExperimentalWarning',
+      script,
+      backend,
+      '50'
+    ])
+    const growth = JSON.parse(stdout) as Growth
+    expect(growth).toMatchObject({ cycles: 50, leaked: [], listeners: 0 })
+    // What is kept per cycle, the records of a memory broker included; a client that stayed alive would be ten times this.
+    expect((growth.after - growth.before) / 38).toBeLessThan(40_000)
+  }
+)

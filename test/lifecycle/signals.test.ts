@@ -79,26 +79,30 @@ describe('a process that is told to stop', () => {
     return found
   }
 
-  it('drains, commits, leaves its group, and gives back its leases: the next one goes on at once', { timeout: 60_000 }, async () => {
-    const first = start('steady')
-    await first.until(({ seen = 0 }) => seen >= 100)
-    const told = performance.now()
-    first.process.kill('SIGTERM')
-    const end = await first.ended
-    expect(end).toMatchObject({ code: 0, signal: null })
-    expect(end.at - told).toBeLessThan(5_000)
-    expect(first.said.slice(-2)).toMatchObject([{ ended: true }, { closed: true, left: [] }])
-    const processed = first.said.reduce((most, { seen = 0 }) => Math.max(most, seen), 0)
-    expect(processed).toBeLessThan(600)
-    // Sessions and leases are of 30 s: who waits for them to end is late.
-    const second = start('steady')
-    const started = performance.now()
-    await second.until(({ seen = 0 }) => seen >= 50)
-    expect(performance.now() - started).toBeLessThan(10_000)
-    expect((await second.ended).code).toBe(0)
-    const expected = Array.from({ length: 300 }, (_, value) => [value * 2, (value + 1_000) * 2]).flat()
-    expect((await outputs(600)).sort((a, b) => a - b)).toEqual(expected.sort((a, b) => a - b))
-  })
+  it(
+    'drains, commits, leaves its group, and gives back its leases: the next one goes on at once',
+    { timeout: 60_000 },
+    async () => {
+      const first = start('steady')
+      await first.until(({ seen = 0 }) => seen >= 100)
+      const told = performance.now()
+      first.process.kill('SIGTERM')
+      const end = await first.ended
+      expect(end).toMatchObject({ code: 0, signal: null })
+      expect(end.at - told).toBeLessThan(5_000)
+      expect(first.said.slice(-2)).toMatchObject([{ ended: true }, { closed: true, left: [] }])
+      const processed = first.said.reduce((most, { seen = 0 }) => Math.max(most, seen), 0)
+      expect(processed).toBeLessThan(600)
+      // Sessions and leases are of 30 s: who waits for them to end is late.
+      const second = start('steady')
+      const started = performance.now()
+      await second.until(({ seen = 0 }) => seen >= 50)
+      expect(performance.now() - started).toBeLessThan(10_000)
+      expect((await second.ended).code).toBe(0)
+      const expected = Array.from({ length: 300 }, (_, value) => [value * 2, (value + 1_000) * 2]).flat()
+      expect((await outputs(600)).sort((a, b) => a - b)).toEqual(expected.sort((a, b) => a - b))
+    }
+  )
 
   it('does not wait for a handler that hangs longer than the deadline, and names it', { timeout: 60_000 }, async () => {
     const child = start('hangs')
@@ -120,16 +124,20 @@ describe('a process that is told to stop', () => {
   it.each([
     ['SIGTERM', 143],
     ['SIGINT', 130]
-  ] as const)('stops at once at a second %s, and what it leaves is taken up', { timeout: 60_000 }, async (name, code) => {
-    const child = start('hangs')
-    await child.until(({ hanging }) => hanging === true)
-    child.process.kill(name)
-    await new Promise(resolve => setTimeout(resolve, 300))
-    expect(child.process.exitCode).toBeNull()
-    const told = performance.now()
-    child.process.kill(name)
-    const end = await child.ended
-    expect(end).toMatchObject({ code, signal: null })
-    expect(end.at - told).toBeLessThan(1_000)
-  })
+  ] as const)(
+    'stops at once at a second %s, and what it leaves is taken up',
+    { timeout: 60_000 },
+    async (name, code) => {
+      const child = start('hangs')
+      await child.until(({ hanging }) => hanging === true)
+      child.process.kill(name)
+      await new Promise(resolve => setTimeout(resolve, 300))
+      expect(child.process.exitCode).toBeNull()
+      const told = performance.now()
+      child.process.kill(name)
+      const end = await child.ended
+      expect(end).toMatchObject({ code, signal: null })
+      expect(end.at - told).toBeLessThan(1_000)
+    }
+  )
 })

@@ -125,7 +125,7 @@ describe.each(['memory', 'file', 'kafka'])('on %s', name => {
           'bad-record'
         ])
         const schema = records.map(({ headers }) => headerText(headers, '~parked-schema'))
-        expect(schema).toEqual([undefined, '0', undefined, '99', '1', '2', '2'])
+        expect(schema).toEqual([undefined, undefined, undefined, '99', '1', '2', '2'])
         expect(header('~parked-error')[3]).toContain('no schema has id 99')
         expect(header('~parked-error')[4]).toContain('is JSON, expected AVRO')
       })

@@ -18,7 +18,10 @@ const findCodec = codecFinder(undefined)
 
 async function decode(bytes: Buffer): Promise<RawRecord[]> {
   const { end, next } = scanBatches(bytes, 0)
-  return decodeRecords({ topic: 't', partition: 0, bytes: bytes.subarray(0, end), from: 0, next, aborted: [] }, findCodec)
+  return decodeRecords(
+    { topic: 't', partition: 0, bytes: bytes.subarray(0, end), from: 0, next, aborted: [] },
+    findCodec
+  )
 }
 
 const sealed = (bytes: Buffer): Buffer => {
@@ -78,15 +81,19 @@ describe('a hostile broker', () => {
     await refused(await batchOf(varints(2 ** 40), 1))
   })
 
-  it('that sends a few kilobytes which unpack to gigabytes is refused before they do', { timeout: 30_000 }, async () => {
-    const bomb = gzipSync(Buffer.alloc(300 * 1024 * 1024), { level: 9 })
-    expect(bomb.length).toBeLessThan(400_000)
-    // By the limit, and not by what is inside.
-    await expect(decode(await batchOf(bomb, 1, 1))).rejects.toMatchObject({
-      code: 'corrupt',
-      message: expect.stringMatching(/does not unpack: .*larger than \d+ bytes/)
-    })
-  })
+  it(
+    'that sends a few kilobytes which unpack to gigabytes is refused before they do',
+    { timeout: 30_000 },
+    async () => {
+      const bomb = gzipSync(Buffer.alloc(300 * 1024 * 1024), { level: 9 })
+      expect(bomb.length).toBeLessThan(400_000)
+      // By the limit, and not by what is inside.
+      await expect(decode(await batchOf(bomb, 1, 1))).rejects.toMatchObject({
+        code: 'corrupt',
+        message: expect.stringMatching(/does not unpack: .*larger than \d+ bytes/)
+      })
+    }
+  )
 
   it('that sends what is no gzip is refused', async () => {
     await refused(await batchOf(Buffer.from('no gzip at all'), 1, 1))

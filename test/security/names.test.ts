@@ -33,9 +33,12 @@ const evil = [
 ]
 
 describe('a topic name', () => {
-  it.each(evil.filter(name => name !== 'constructor' && name !== 'toString'))('%j is refused by its definition', name => {
-    expect(() => topic(name, { value: text })).toThrow('topic name')
-  })
+  it.each(evil.filter(name => name !== 'constructor' && name !== 'toString'))(
+    '%j is refused by its definition',
+    name => {
+      expect(() => topic(name, { value: text })).toThrow('topic name')
+    }
+  )
 
   // Below the definition: an adapter may be used by itself, and topics of others are listed by name.
   const adapters: [string, () => AnyAdapter][] = [
@@ -82,11 +85,17 @@ describe('what a record carries', () => {
     const client = await connect({ brokers: { default: memory() }, store: 'memory:', variables: {} })
     await client.admin.ensure(notes)
     const producer = await client.producer(notes)
-    const value = JSON.parse('{"__proto__": {"polluted": true}, "constructor": {"prototype": {"polluted": true}}}') as Record<string, unknown>
-    const headers = Object.defineProperty({ constructor: Buffer.from('c'), 'line\r\nbreak: x': Buffer.from('a\r\nb: c') }, '__proto__', {
-      value: Buffer.from('p'),
-      enumerable: true
-    }) as unknown as Record<string, Uint8Array>
+    const value = JSON.parse(
+      '{"__proto__": {"polluted": true}, "constructor": {"prototype": {"polluted": true}}}'
+    ) as Record<string, unknown>
+    const headers = Object.defineProperty(
+      { constructor: Buffer.from('c'), 'line\r\nbreak: x': Buffer.from('a\r\nb: c') },
+      '__proto__',
+      {
+        value: Buffer.from('p'),
+        enumerable: true
+      }
+    ) as unknown as Record<string, Uint8Array>
     await producer.send({ key: '__proto__', value, headers })
     const stop = new AbortController()
     const seen: [string, string[], string][] = []
@@ -107,7 +116,9 @@ describe('what a record carries', () => {
   })
 
   it('options from a file cannot, either', async () => {
-    const options = JSON.parse('{"brokers": {"default": {"adapter": "memory", "__proto__": {"polluted": true}}}}') as { brokers: never }
+    const options = JSON.parse('{"brokers": {"default": {"adapter": "memory", "__proto__": {"polluted": true}}}}') as {
+      brokers: never
+    }
     const error = await failure(() => connect({ ...options, variables: {} }))
     expect(error.message).toContain("unknown option '__proto__'")
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined()

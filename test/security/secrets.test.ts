@@ -87,30 +87,38 @@ describe('a broker that cannot be reached', () => {
     ]
   ]
 
-  it.each(configs)('%s: errors, diagnostics, health, the doctor and the client say none', { timeout: 60_000 }, async (_, config) => {
-    const brokers = { default: config(await unusedPort()) }
-    const store = 'memory:'
-    const findings = await examine({ brokers, store, pipelines: [app], variables: { TIDEMARK_RUN__SECRET: planted } })
-    expectClean('the doctor', JSON.stringify(findings))
-    const client = await connect({ brokers, store, variables: {} }).catch(error => expectClean('connect', everything(error)))
-    if (!client) return
-    const stop = AbortSignal.timeout(3_000)
-    const producing = client.producer(words).then(
-      producer => producer.send({ key: 'k', value: 'v' }),
-      error => error as unknown
-    )
-    const running = client.run(app, { signal: stop, drainTimeout: 500, handleSignals: false }).catch((error: unknown) => error)
-    const [produced, ran] = await Promise.race([
-      Promise.all([producing, running]),
-      new Promise<[unknown, unknown]>(resolve => setTimeout(() => resolve([undefined, undefined]), 12_000))
-    ])
-    for (const error of [produced, ran]) expectClean('an error', everything(error))
-    expectClean('health', `${healthText(client.health())} ${everything(client.health())}`)
-    expectClean('the client', `${inspect(client, { depth: 6 })} ${JSON.stringify(client)}`)
-    expectClean('the location', client.broker().location)
-    await client.close().catch((error: unknown) => expectClean('close', everything(error)))
-    expectClean('diagnostics', said.join('\n'))
-  })
+  it.each(configs)(
+    '%s: errors, diagnostics, health, the doctor and the client say none',
+    { timeout: 60_000 },
+    async (_, config) => {
+      const brokers = { default: config(await unusedPort()) }
+      const store = 'memory:'
+      const findings = await examine({ brokers, store, pipelines: [app], variables: { TIDEMARK_RUN__SECRET: planted } })
+      expectClean('the doctor', JSON.stringify(findings))
+      const client = await connect({ brokers, store, variables: {} }).catch(error =>
+        expectClean('connect', everything(error))
+      )
+      if (!client) return
+      const stop = AbortSignal.timeout(3_000)
+      const producing = client.producer(words).then(
+        producer => producer.send({ key: 'k', value: 'v' }),
+        error => error as unknown
+      )
+      const running = client
+        .run(app, { signal: stop, drainTimeout: 500, handleSignals: false })
+        .catch((error: unknown) => error)
+      const [produced, ran] = await Promise.race([
+        Promise.all([producing, running]),
+        new Promise<[unknown, unknown]>(resolve => setTimeout(() => resolve([undefined, undefined]), 12_000))
+      ])
+      for (const error of [produced, ran]) expectClean('an error', everything(error))
+      expectClean('health', `${healthText(client.health())} ${everything(client.health())}`)
+      expectClean('the client', `${inspect(client, { depth: 6 })} ${JSON.stringify(client)}`)
+      expectClean('the location', client.broker().location)
+      await client.close().catch((error: unknown) => expectClean('close', everything(error)))
+      expectClean('diagnostics', said.join('\n'))
+    }
+  )
 
   it.each([
     ['postgres', (port: number) => `postgres://ann:${planted}@127.0.0.1:${port}/none?connectTimeout=300`],
@@ -120,7 +128,9 @@ describe('a broker that cannot be reached', () => {
     const variables = { AWS_SECRET_ACCESS_KEY: planted }
     const client = await connect({ brokers: { default: 'memory:' }, store, variables })
     await client.admin.ensure(words)
-    const error = await client.run(app, { handleSignals: false, signal: AbortSignal.timeout(2_000) }).catch((thrown: unknown) => thrown)
+    const error = await client
+      .run(app, { handleSignals: false, signal: AbortSignal.timeout(2_000) })
+      .catch((thrown: unknown) => thrown)
     expectClean('an error', everything(error))
     expectClean('the doctor', JSON.stringify(await examine({ brokers: { default: 'memory:' }, store, variables })))
     expectClean('diagnostics', said.join('\n'))
@@ -131,66 +141,72 @@ describe('a broker that cannot be reached', () => {
 const kafka = inject('kafka')
 const isUp = kafka.state === 'running' && kafka.tls !== undefined
 describe.runIf(isUp)(`a broker that was logged in to${isUp ? '' : ' (not run)'}`, () => {
-  it('finds no secret in what was written: records, stamps, vitals, parked records, commits', { timeout: 90_000 }, async () => {
-    const tls = kafka.state === 'running' ? kafka.tls! : undefined
-    const user = tls!.users.find(({ mechanisms }) => mechanisms.includes('PLAIN'))!
-    const name = `secret-${Math.random().toString(36).slice(2)}`
-    const numbers = topic(`${name}-in`, { key: text, value: number, partitions: 1 })
-    const results = topic(`${name}-out`, { key: text, value: number, partitions: 1 })
-    const client = await connect({
-      brokers: {
-        default: {
-          adapter: 'kafka',
-          brokers: [tls!.address],
-          ssl: { ca: tls!.ca },
-          sasl: { mechanism: 'plain', username: user.username, password: user.password }
-        }
-      },
-      variables: {}
-    })
-    await client.admin.ensure(numbers)
-    const producer = await client.producer(numbers)
-    await Promise.all([1, 2, 3].map(value => producer.send({ key: 'k', value })))
-    const stop = new AbortController()
-    let seen = 0
-    const work = processor({
-      name: 'work',
-      from: numbers,
-      to: results,
-      failure: { retries: 0 },
-      process({ key, value }) {
-        if (++seen === 3) setTimeout(() => stop.abort(), 1_500)
-        if (value === 2) throw new Error('no')
-        return { key, value }
-      }
-    })
-    await client.run(pipeline(name, [work]), { signal: stop.signal, handleSignals: false, vitalsInterval: 200 })
-    const adapter = client.broker()
-    const admin = adapter.admin()
-    const topics = (await admin.listTopics()).filter(each => each.includes(name) || each === 'tidemark.vitals')
-    expect(topics.length).toBeGreaterThanOrEqual(5)
-    let records = 0
-    for (const each of topics) {
-      const { partitions = 0 } = (await admin.describeTopic(each)) ?? {}
-      for (let partition = 0; partition < partitions; partition++) {
-        const options = { topic: each, partition, from: 'earliest', readCommitted: false, maxBytes: 1 << 20 } as const
-        const reader = await adapter.partitionReader!(options)
-        for (let atEnd = false; !atEnd; ) {
-          const batch = await reader.receive({ wait: 500 })
-          atEnd = batch.atEnd
-          records += batch.records.length
-          for (const { key, value, headers, stamp } of batch.records) {
-            const bytes = [key, value, stamp, ...Object.values(headers)].map(part => Buffer.from(part ?? []).toString('latin1'))
-            for (const part of bytes) expect(part.includes(user.password)).toBe(false)
+  it(
+    'finds no secret in what was written: records, stamps, vitals, parked records, commits',
+    { timeout: 90_000 },
+    async () => {
+      const tls = kafka.state === 'running' ? kafka.tls! : undefined
+      const user = tls!.users.find(({ mechanisms }) => mechanisms.includes('PLAIN'))!
+      const name = `secret-${Math.random().toString(36).slice(2)}`
+      const numbers = topic(`${name}-in`, { key: text, value: number, partitions: 1 })
+      const results = topic(`${name}-out`, { key: text, value: number, partitions: 1 })
+      const client = await connect({
+        brokers: {
+          default: {
+            adapter: 'kafka',
+            brokers: [tls!.address],
+            ssl: { ca: tls!.ca },
+            sasl: { mechanism: 'plain', username: user.username, password: user.password }
           }
+        },
+        variables: {}
+      })
+      await client.admin.ensure(numbers)
+      const producer = await client.producer(numbers)
+      await Promise.all([1, 2, 3].map(value => producer.send({ key: 'k', value })))
+      const stop = new AbortController()
+      let seen = 0
+      const work = processor({
+        name: 'work',
+        from: numbers,
+        to: results,
+        failure: { retries: 0 },
+        process({ key, value }) {
+          if (++seen === 3) setTimeout(() => stop.abort(), 1_500)
+          if (value === 2) throw new Error('no')
+          return { key, value }
         }
-        await reader.close()
+      })
+      await client.run(pipeline(name, [work]), { signal: stop.signal, handleSignals: false, vitalsInterval: 200 })
+      const adapter = client.broker()
+      const admin = adapter.admin()
+      const topics = (await admin.listTopics()).filter(each => each.includes(name) || each === 'tidemark.vitals')
+      expect(topics.length).toBeGreaterThanOrEqual(5)
+      let records = 0
+      for (const each of topics) {
+        const { partitions = 0 } = (await admin.describeTopic(each)) ?? {}
+        for (let partition = 0; partition < partitions; partition++) {
+          const options = { topic: each, partition, from: 'earliest', readCommitted: false, maxBytes: 1 << 20 } as const
+          const reader = await adapter.partitionReader!(options)
+          for (let atEnd = false; !atEnd;) {
+            const batch = await reader.receive({ wait: 500 })
+            atEnd = batch.atEnd
+            records += batch.records.length
+            for (const { key, value, headers, stamp } of batch.records) {
+              const bytes = [key, value, stamp, ...Object.values(headers)].map(part =>
+                Buffer.from(part ?? []).toString('latin1')
+              )
+              for (const part of bytes) expect(part.includes(user.password)).toBe(false)
+            }
+          }
+          await reader.close()
+        }
       }
+      expect(records).toBeGreaterThan(6)
+      expect(said.join('\n').includes(user.password)).toBe(false)
+      expect(healthText(client.health()).includes(user.password)).toBe(false)
+      await admin.close()
+      await client.close()
     }
-    expect(records).toBeGreaterThan(6)
-    expect(said.join('\n').includes(user.password)).toBe(false)
-    expect(healthText(client.health()).includes(user.password)).toBe(false)
-    await admin.close()
-    await client.close()
-  })
+  )
 })

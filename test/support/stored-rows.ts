@@ -1,4 +1,4 @@
-import { behind, isReader, type RowPlace, type StateRow, type StoredState } from '../state/index.ts'
+import { behind, isReader, type RowPlace, type StateRow, type StoredState } from '../../src/state/index.ts'
 
 /** All rows of a task, however its store keeps them, for looking at them. */
 export async function storedRows(state: StoredState): Promise<StateRow[]> {
