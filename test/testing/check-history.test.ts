@@ -19,6 +19,12 @@ describe('the recount of a history', () => {
     expect(checkHistory(good)).toEqual({ found: [], repeats: 0, records: 6 })
   })
 
+  it('takes the rows of a database, which have no prototype, for what they hold', () => {
+    const rows = sent.map(({ id }): SeenEffect => ({ id, value: Object.assign(Object.create(null), { balance: id }) }))
+    const table = { seen: rows, expected: (id: unknown) => ({ balance: id }) }
+    expect(anomalies({ places: { table } })).toEqual([])
+  })
+
   it.each<[what: string, history: Partial<History>, found: Anomaly[]]>([
     ['what has no effect', topicOf(effects.slice(1)), ['lost-write']],
     ['what has two', topicOf([...effects, { id: 3 }]), ['duplicate']],

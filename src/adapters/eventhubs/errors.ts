@@ -52,7 +52,7 @@ const texts: readonly (readonly [pattern: RegExp, code: ErrorCode, retryable?: b
     'unauthorized'
   ],
   // Of a connection that was lost while something was on its way.
-  [/Unknown error encountered/, 'connection', again],
+  [/Unknown error encountered|CBS link does not exist|while (closing|removing) the/i, 'connection', again],
   [/throttled|server-busy/i, 'throttled', again],
   [/connection.*(closed|lost|disconnect|terminated)|socket|websocket|idle/i, 'connection', again],
   [/timed? ?out|not able to|Unable to (create|close)/i, 'timeout', again]

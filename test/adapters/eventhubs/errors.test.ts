@@ -35,6 +35,15 @@ describe.skipIf(!running)(`errors of Event Hubs${notRun}`, () => {
     expect(await failure(receive)).toMatchObject({ code: 'unauthorized', retryable: false })
   })
 
+  it('a connection that was lost between two steps of the vendor client, which names no code for it', async () => {
+    const adapter = await own.open()
+    for (const text of [
+      'Attempted to negotiate a claim but the CBS link does not exist.',
+      'An error occurred while closing the cbs link: {}.'
+    ])
+      expect(adapter.classify(new Error(text))).toEqual({ code: 'connection', retryable: true })
+  })
+
   it('a wrong key', async () => {
     const wrong = await opened({
       connectionString: own.server.connectionString.replace('SAS_KEY_VALUE', 'another'),
