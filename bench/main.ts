@@ -18,6 +18,7 @@ import type { Bench } from './bench.ts'
 import { benchFile, benchMemory } from './embedded.ts'
 import { benchEventhubs } from './eventhubs/index.ts'
 import { benchExactlyOnce } from './exactly-once/index.ts'
+import { drivers } from './drivers/index.ts'
 import { growth } from './growth/index.ts'
 import { benchKafka } from './kafka/index.ts'
 import { peers } from './kafka/peers.ts'
@@ -34,8 +35,8 @@ import { benchWatermark } from './watermark/index.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
   memory: {
-    figures: ['exactly-once, with state'],
-    run: (_, quick) => benchMemory(quick ? 100_000 : 500_000, quick ? 1 : 5)
+    figures: ['exactly-once, with state', 'allocation per record, with state'],
+    run: (wanted, quick) => benchMemory(quick ? 100_000 : 500_000, quick ? 1 : 5, wanted)
   },
   file: {
     figures: ['produce', 'consume', 'exactly-once'],
@@ -98,6 +99,7 @@ const benches: Readonly<Record<string, Bench>> = {
       return await benchKafka(server, sizes, wanted)
     }
   },
+  drivers,
   peers,
   latency,
   state,

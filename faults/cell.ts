@@ -95,6 +95,7 @@ export async function runCell(
   const cell = { backend, fault: fault.name, guarantee }
   const impossible = fault.notHere({ backend, broker, disk })
   if (impossible !== undefined) return { ...cell, result: 'not applicable', why: impossible }
+  await using guarded = await fault.server?.()
   const name = `${process.pid}-${++runs}`
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-fault-'))
   // On Kafka commits are its own transactions; elsewhere they are beside the data, on the disk that may be full.
@@ -104,6 +105,7 @@ export async function runCell(
     name,
     url: backend === 'file' ? `file:${data}/${name}` : broker.url,
     store,
+    variables: guarded?.variables ?? {},
     guarantee,
     duration: size.duration,
     stalledAfter: size.stalledAfter,
@@ -113,13 +115,17 @@ export async function runCell(
     payload: fault.job?.payload ?? 0,
     slowSink: fault.job?.slowSink ?? 0
   }
-  await using worker = new Worker(job, fault.heap)
+  await using worker = new Worker(job, fault.heap, guarded?.env)
   const problems: string[] = []
   try {
     await untilReady(worker, 60_000)
     await untilBusy(worker, 30_000)
+    await untilReady(worker, 30_000)
+    // A cold start may take longer than the short limits of this run: what counts is a worker that was well.
+    const well = performance.now()
+    await sleep(1_000)
     const began = performance.now()
-    const end = await fault.begin({ backend, broker, disk, worker, duration: size.duration })
+    const end = await fault.begin({ backend, broker, disk, worker, duration: size.duration, guarded })
     await sleep(size.duration)
     const over = performance.now()
     await end()
@@ -127,19 +133,21 @@ export async function runCell(
     worker.tell({ finish: true })
     // Twice the time-outs that it has to sit out, and what it takes to work off what has piled up.
     const allowed = 2 * Math.max(size.duration, job.sessionTimeout) + 10_000
-    const progress = await untilDone(worker, lifted + allowed)
+    const progress = await untilDone(worker, lifted + allowed, fault.parked ?? 0)
     const recovery = Math.round(performance.now() - lifted)
     if (!progress) problems.push(worker.failure ?? 'it does not answer')
     else {
       if (progress.lost > 0)
-        problems.push(`${progress.lost} of ${progress.emitted} are not there ${allowed} ms after the fault, the first is ${progress.firstLost}`)
+        problems.push(
+          `${progress.lost} of ${progress.emitted} are not there ${allowed} ms after the fault, the first is ${progress.firstLost}`
+        )
       const { parked = 0 } = fault
       if (guarantee === 'exactly-once' ? progress.parked !== parked : progress.parked < parked)
         problems.push(`${progress.parked} were parked, it should be ${parked}`)
       if (guarantee === 'exactly-once' && progress.repeated > 0)
         problems.push(`${progress.repeated} were counted more than once`)
     }
-    problems.push(...wrongHealth(fault, worker.looks, { began, over, lifted }, size))
+    problems.push(...wrongHealth(fault, worker.looks, { well, began, over }, size))
     if (!worker.looks.at(-1)?.ready) problems.push(`still red: ${worker.looks.at(-1)?.causes.join(', ')}`)
     const code = await worker.stop(20_000)
     if (code !== 0) problems.push(worker.failure ?? `it had to be killed (${String(code)})`)
@@ -179,12 +187,17 @@ async function untilBusy(worker: Worker, timeout: number): Promise<void> {
 }
 
 /** Everything that was emitted is collected, and the probe is green again. */
-async function untilDone(worker: Worker, deadline: number): Promise<Awaited<ReturnType<Worker['ask']>>> {
+async function untilDone(
+  worker: Worker,
+  deadline: number,
+  parked: number
+): Promise<Awaited<ReturnType<Worker['ask']>>> {
   let last: Awaited<ReturnType<Worker['ask']>>
   // One more turn of the source may be under way.
-  for (let settled = 0; worker.isUp; ) {
+  for (let settled = 0; worker.isUp;) {
     const progress = await worker.ask()
-    const isDone = progress !== undefined && progress.lost === 0 && progress.emitted === last?.emitted
+    const isDone =
+      progress !== undefined && progress.lost === 0 && progress.parked >= parked && progress.emitted === last?.emitted
     last = progress ?? last
     settled = isDone && worker.looks.at(-1)?.ready ? settled + 1 : 0
     if (settled >= 2 || performance.now() > deadline) return last
@@ -194,21 +207,20 @@ async function untilDone(worker: Worker, deadline: number): Promise<Awaited<Retu
 }
 
 interface Times {
+  /** From here on it has to be green until the fault begins. */
+  readonly well: number
   readonly began: number
   readonly over: number
-  readonly lifted: number
 }
 
 /** A look sees what was true some time before: the limit, the second between two looks of the library, and the probe. */
 const slack = 2_500
 
-function wrongHealth(fault: Fault, looks: readonly Look[], { began, over }: Times, size: Size): string[] {
+function wrongHealth(fault: Fault, looks: readonly Look[], { well, began, over }: Times, size: Size): string[] {
   // A probe that is asked near the end may be answered after it.
   const during = looks.filter(({ at }) => at >= began && at <= over - probeTimeout)
   const problems: string[] = []
-  const before = looks.filter(({ at }) => at < began)
-  const firstReady = before.findIndex(({ ready }) => ready)
-  const early = before.slice(firstReady).find(({ ready }) => !ready)
+  const early = looks.find(({ at, ready }) => at >= well && at < began && !ready)
   if (early) problems.push(`red before the fault: ${early.causes.join(', ')}`)
   if (fault.health === 'green') {
     const red = during.find(({ ready }) => !ready)
@@ -218,7 +230,8 @@ function wrongHealth(fault: Fault, looks: readonly Look[], { began, over }: Time
     const red = during.findIndex(({ ready }) => !ready)
     const limit = Math.max(size.stalledAfter, size.unreachableAfter) + slack
     if (red < 0) problems.push('green all the while')
-    else if (during[red]!.at - began > limit) problems.push(`red only ${Math.round(during[red]!.at - began)} ms after its begin`)
+    else if (during[red]!.at - began > limit)
+      problems.push(`red only ${Math.round(during[red]!.at - began)} ms after its begin`)
     const gap = red < 0 ? undefined : during.slice(red).find(({ ready }) => ready)
     if (gap) problems.push(`green again ${Math.round(gap.at - began)} ms after its begin, while it lasted`)
   }

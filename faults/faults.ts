@@ -1,6 +1,7 @@
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Target } from '../chaos/servers.ts'
+import { startGuardedKafka, type Guarded } from './guarded-kafka.ts'
 import type { Worker } from './worker-process.ts'
 
 /** Where a fault happens: the server, the network before it, the disk, the worker. */
@@ -10,6 +11,8 @@ export interface Scene {
   readonly worker: Worker
   /** How long the fault lasts, ms. */
   readonly duration: number
+  /** Of a fault with a server of its own. */
+  readonly guarded: Guarded | undefined
   /** Folder of the data, on a disk of its own that can be full; absent where none can be made. */
   readonly disk: string | undefined
 }
@@ -23,6 +26,8 @@ export interface Fault {
   readonly health: 'red' | 'green' | 'either'
   /** Of the worker. */
   readonly job?: { readonly payload?: number; readonly slowSink?: number; readonly batch?: number }
+  /** A server of its own, in place of that of the backend. */
+  readonly server?: () => Promise<Guarded>
   /** Records that have to be parked, each once. */
   readonly parked?: number
   /** Most memory of the worker's heap, MiB. */
@@ -98,12 +103,25 @@ export const faults: readonly Fault[] = [
       const filler = await open(path, 'w')
       try {
         for (const size of [1 << 20, 1 << 14, 1 << 10])
-          for (;;) if ((await filler.write(Buffer.alloc(size)).catch(() => ({ bytesWritten: 0 }))).bytesWritten < size) break
+          for (;;)
+            if ((await filler.write(Buffer.alloc(size)).catch(() => ({ bytesWritten: 0 }))).bytesWritten < size) break
       } finally {
         await filler.close().catch(() => {})
       }
       return () => rm(path)
     }
+  },
+  {
+    name: 'permission revoked',
+    health: 'red',
+    notHere: ({ backend }) =>
+      backend === 'kafka'
+        ? undefined
+        : ['memory', 'file'].includes(backend)
+          ? `${backend} knows no rights`
+          : `the server that stands for ${backend} here lets everybody do everything`,
+    server: startGuardedKafka,
+    begin: ({ guarded }) => guarded!.revoke()
   },
   { name: 'handler throws', health: 'red', notHere: everywhere, begin: ofHandler('throws') },
   { name: 'handler hangs', health: 'red', notHere: everywhere, begin: ofHandler('hangs') },

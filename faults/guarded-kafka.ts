@@ -18,7 +18,14 @@ interface Acls {
 }
 
 /** The numbers of kafkajs: every topic, literally, every operation, refused. */
-const everyTopic = { resourceType: 2, resourceName: '*', resourcePatternType: 3, host: '*', operation: 2, permissionType: 2 }
+const everyTopic = {
+  resourceType: 2,
+  resourceName: '*',
+  resourcePatternType: 3,
+  host: '*',
+  operation: 2,
+  permissionType: 2
+}
 
 /** Kafka with its authorizer: the worker comes by TLS with a name, who grants and revokes comes by the open listener. */
 export async function startGuardedKafka(): Promise<Guarded> {

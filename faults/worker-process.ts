@@ -33,7 +33,10 @@ export class Worker implements AsyncDisposable {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc']
     })
-    this.#process.stderr!.on('data', (text: Buffer) => (this.#stderr = `${this.#stderr}${text.toString()}`.slice(-2_000)))
+    this.#process.stderr!.on(
+      'data',
+      (text: Buffer) => (this.#stderr = `${this.#stderr}${text.toString()}`.slice(-2_000))
+    )
     this.#process.on('message', (answer: Answer) => {
       if (answer.port) this.#port = answer.port
       if (answer.failed) this.failure = answer.failed
@@ -83,7 +86,9 @@ export class Worker implements AsyncDisposable {
       if (this.#port === 0) continue
       const at = performance.now()
       try {
-        const answer = await fetch(`http://127.0.0.1:${this.#port}/ready`, { signal: AbortSignal.timeout(probeTimeout) })
+        const answer = await fetch(`http://127.0.0.1:${this.#port}/ready`, {
+          signal: AbortSignal.timeout(probeTimeout)
+        })
         const { problems } = (await answer.json()) as { problems: readonly { cause: string }[] }
         this.looks.push({ at, ready: answer.ok, causes: problems.map(({ cause }) => cause) })
       } catch {

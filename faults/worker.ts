@@ -46,10 +46,12 @@ const feed = source({
   name: 'feed',
   to: numbers,
   async *run({ resume, signal }) {
-    for (let value = ((resume as number | undefined) ?? -1) + 1; !finishing && !signal.aborted; ) {
+    let value = ((resume as number | undefined) ?? -1) + 1
+    // What was emitted and not committed comes again, also when no more is to come.
+    while ((!finishing || value < emitted) && !signal.aborted) {
       for (let count = 0; count < job.batch; count++, value++) {
         yield { key: `${weight}${value}`, value, cursor: value }
-        emitted = value + 1
+        emitted = Math.max(emitted, value + 1)
       }
       await sleep(50)
     }
@@ -117,14 +119,17 @@ process.on('message', (command: Command) => {
       else if (times > 1) repeated++
     }
     const rss = process.memoryUsage().rss
-    say({ progress: { emitted, collected: collected.size, lost: lost.length, firstLost: lost[0], repeated, parked, rss } })
+    say({
+      progress: { emitted, collected: collected.size, lost: lost.length, firstLost: lost[0], repeated, parked, rss }
+    })
   }
 })
 
 /** Bytes that are no number, between those that are. */
 async function poison(times: number): Promise<void> {
   const producer = await client.producer(topic(numbers.name, { key: text, value: text }))
-  for (let index = 0; index < times; index++) await producer.send({ key: `p${index}`, value: 'no number at all' })
+  const keys = Array.from({ length: times }, (_, index) => `p${index}`)
+  await Promise.all(keys.map(key => producer.send({ key, value: 'no number at all' })))
   say({ poisoned: times })
 }
 

@@ -37,6 +37,7 @@ const commands = {
   matrix: args => node('scripts/matrix.ts', ...args),
   guarantees: args => node('scripts/guarantees.ts', ...args),
   bench: args => node('bench/main.ts', ...args),
+  charts: args => node('bench/charts/main.ts', ...args),
   up: args => node('scripts/up.ts', ...args),
   models: args => node('scripts/models.ts', ...args),
   diagnose: args => node('scripts/diagnose.ts', ...args),

@@ -21,7 +21,14 @@ export { StreamError, type ErrorCode } from './core/errors.ts'
 export { FatalError, PoisonError, RetryableError, type FailureKind, type RetryableOptions } from './core/failure.ts'
 export { partitionOf } from './core/partitioner.ts'
 export { headerText, type Entry, type Headers, type Position, type StreamRecord } from './core/record.ts'
-export type { RegisteredSchema, SchemaFraming, SchemaId, SchemaReference, SchemaRegistry } from './core/registry.ts'
+export type {
+  RegisteredSchema,
+  SchemaFraming,
+  SchemaHeaders,
+  SchemaId,
+  SchemaReference,
+  SchemaRegistry
+} from './core/registry.ts'
 export { examine, type DoctorConfig, type Finding, type Severity } from './doctor/index.ts'
 export { topic, type AnyTopic, type Estimate, type GapPolicy, type Topic, type TopicOptions } from './core/topic.ts'
 export type { TracedSpan, TracedWork, Tracing } from './core/tracing.ts'

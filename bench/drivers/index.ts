@@ -6,10 +6,9 @@ import { consume, process, produce, recount } from '../ours.ts'
 import { byteTopic, fresh } from '../records.ts'
 import { confluent } from './confluent.ts'
 import type { OpenDriver } from './driver.ts'
-import { kafkajs } from './kafkajs.ts'
 import { platformatic } from './platformatic.ts'
 
-const known = [kafkajs, platformatic, confluent] as const
+const known = [platformatic, confluent] as const
 const works = ['produce', 'consume', 'exactly-once'] as const
 
 interface Sizes {
@@ -19,7 +18,7 @@ interface Sizes {
   readonly pairs: number
 }
 
-/** Ours, which uses the connections of kafkajs, beside the raw loops of each client of Kafka that is installed. */
+/** Ours, which uses the connections of kafkajs, beside the raw loops of the other clients of Kafka; that of kafkajs is in `kafka`. */
 export const drivers: Bench = {
   figures: known.flatMap(({ name }) => works.map(work => `${work}, beside ${name}`)),
   reason: kafkaAvailable,
@@ -88,6 +87,7 @@ async function beside(
     return filled
   }
   const figures: Figure[] = []
-  for (const work of wanted) figures.push(await sideBySide(`drivers ${work}, beside ${name}`, sizes.pairs, ...runs[work]))
+  for (const work of wanted)
+    figures.push(await sideBySide(`drivers ${work}, beside ${name}`, sizes.pairs, ...runs[work]))
   return figures
 }

@@ -49,7 +49,7 @@ export class StreamError extends Error {
   readonly retryable: boolean
   readonly adapter: string
   /** Of `bad-config`, when several things are wrong: a sentence for each. */
-  readonly problems?: readonly string[]
+  declare readonly problems?: readonly string[]
 
   constructor(code: ErrorCode, message: string, options: StreamErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })

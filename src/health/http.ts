@@ -62,5 +62,7 @@ function answer(
 
 /** A report as JSON. What was thrown is left out: it may hold what a record holds. */
 export function healthText({ live, ready, runs, problems }: HealthReport): string {
-  return JSON.stringify({ live, ready, runs, problems: problems.map(({ error: _, ...problem }) => problem) })
+  return JSON.stringify({ live, ready, runs, problems }, (name, value: unknown) =>
+    name === 'error' ? undefined : value
+  )
 }

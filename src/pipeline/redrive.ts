@@ -1,4 +1,4 @@
-import { bindTopic, hasCode, parkedTopic, Sender, type BoundTopic } from '../broker/index.ts'
+import { hasCode, parkedTopic, Sender, type BoundTopic } from '../broker/index.ts'
 import { bytes, optional } from '../core/codec.ts'
 import { uuidv7 } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'

@@ -32,7 +32,11 @@ export class Scout {
   constructor(runtime: Omit<StageRuntime, 'store'>, stage: StagePulse) {
     this.#runtime = runtime
     this.#stage = stage
-    runtime.health.onScout(() => {
+  }
+
+  /** Looks from now on, for as long as the run is up. */
+  start(): void {
+    this.#runtime.health.onScout(() => {
       if (this.#busy) return
       this.#busy = true
       // What cannot be found out is no finding: a broker that is away is told of elsewhere.

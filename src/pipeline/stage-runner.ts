@@ -54,7 +54,7 @@ export class StageRunner {
     this.#base = runtime
     this.#logic = logic
     this.#health = runtime.health.stage(runtime.stage.name, outletsOf(runtime))
-    new Scout(runtime, this.#health)
+    new Scout(runtime, this.#health).start()
     this.#fatal = error => {
       this.#failure ??= error
       this.#stop.abort()

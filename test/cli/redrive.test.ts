@@ -140,5 +140,5 @@ describe('tidemark redrive', () => {
     const values = await valuesOf(done)
     expect(values.length).toBe(count)
     expect(new Set(values).size).toBe(count)
-  }, 60_000)
+  }, 120_000)
 })

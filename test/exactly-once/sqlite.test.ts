@@ -143,6 +143,9 @@ describe('a SqliteStore', () => {
     // What is asked for in the middle of an append that is taken back is none of it.
     const bad = { ...row('bad', ''), value: Symbol('no bytes') as never }
     const failing = log.append(commitOf(2, { state: [...rows, bad] }))
+    failing.catch(() => {}) // told below
+    await new Promise(resolve => setImmediate(resolve))
+    expect(store.database.isTransaction).toBe(true)
     const taken = store.take('scope', '0', 'me', undefined)
     const stored = store.storePositions('group', [{ topic: 't', partition: 0, position: '7' }])
     await expect(failing).rejects.toThrow()

@@ -45,7 +45,7 @@ function scene({ lag = 0, log = true }: { lag?: number; log?: boolean } = {}): S
   new Scout(
     { environment, adapter, settings: limits, health: run, pipeline: 'app', stage: { name: 'look' }, from } as never,
     stage
-  )
+  ).start()
   run.enter('running')
   const pulse = stage.begin(0)
   const made: Scene = {

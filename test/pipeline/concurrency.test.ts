@@ -248,6 +248,13 @@ describe('concurrency by key', () => {
       .worker()
       .run(app, { handleSignals: false })
       .catch(() => {})
+    // A few at a time: records of a key come while it waits, while it is tried again, and when it is through.
+    const client = await world.connect('more')
+    const producer = await client.producer(words)
+    for (let at = 50; at < 600; at += 10) {
+      await world.environment.run(producer.sendAll(values.slice(at, at + 10)))
+      await world.environment.advance(random() * 30)
+    }
     await world.environment.advance(60_000)
     const histories = byKey(await world.records(lines))
     for (const [key, history] of histories) {

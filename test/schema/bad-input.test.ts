@@ -135,6 +135,13 @@ test('nesting is bounded', async () => {
   expect(tree.decode(tree.encode(wide))).toEqual(wide)
 })
 
+test('a long payload that is wrong at its end has built nothing', async () => {
+  const longs = await bare({ type: 'array', items: 'long' })
+  const count = 1_000_000
+  // A million bigints and their list would take more than the limit of time.
+  await refused(longs, Buffer.concat([varint(count), Buffer.alloc(count, 2), hex('00 00')]))
+})
+
 test('values out of range', async () => {
   await refused(await bare('boolean'), hex('02'))
   await refused(await bare('int'), varint(2n ** 31n))

@@ -22,10 +22,10 @@ test.each(['bigint', 'number'] as const)('one pass gives what two give, long as 
       (schema, pick, spoilt) => {
         const type = parseAvro(schema)
         const engine = createEngine(avsc as unknown as Avsc, type, long)
-        const values = long === 'bigint' ? fc.sample(anyValue(type), { seed: pick, numRuns: 2 }) : []
-        const payloads = values.map(value => Buffer.from(engine.encode(value, 0)))
-        if (long === 'number')
-          payloads.push(Buffer.from([pick & 0xff, (pick >> 8) & 0xff, (pick >> 16) & 0xff, 0, 0, 0].slice(0, pick % 7)))
+        // Written with bigints: the bytes are the same, and some are beyond what a number holds.
+        const writer = createEngine(avsc as unknown as Avsc, type, 'bigint')
+        const values = fc.sample(anyValue(type), { seed: pick, numRuns: 2 })
+        const payloads = values.map(value => Buffer.from(writer.encode(value, 0)))
         for (const payload of payloads) {
           for (const [at, byte] of spoilt) if (at < payload.length) payload[at] = byte
           const attempt = (read: () => unknown): unknown => {

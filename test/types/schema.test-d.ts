@@ -3,7 +3,15 @@ import { z } from 'zod'
 import type { Codec, ValueOf } from '../../src/core/codec.ts'
 import { text } from '../../src/core/codec.ts'
 import { topic } from '../../src/core/topic.ts'
-import { avro, json, type AvroSchema, type AvroValue, type StandardSchema } from '../../src/schema/index.ts'
+import {
+  avro,
+  avroFile,
+  json,
+  type AvroFile,
+  type AvroSchema,
+  type AvroValue,
+  type StandardSchema
+} from '../../src/schema/index.ts'
 
 // Checked by tsc alone: a line that compiles and should not, or the reverse, fails the type check.
 
@@ -124,6 +132,21 @@ is<Same<ValueOf<typeof fromJson>, unknown>>()
 const loose = avro({ type: 'record', name: 'Any', fields: [] } as AvroSchema)
 is<Same<ValueOf<typeof loose>, unknown>>()
 void [promised, promisedText]
+
+// Marks of fields change no type, and files have the type of their schema.
+
+const marked = avro({
+  type: 'record',
+  name: 'Marked',
+  fields: [{ name: 'card', type: 'string', sensitive: true, 'confluent:tags': ['PII'] }]
+})
+is<Same<ValueOf<typeof marked>, { card: string }>>()
+const rows = avroFile({ type: 'record', name: 'Row', fields: [{ name: 'n', type: 'long' }] })
+is<Same<typeof rows, AvroFile<{ n: bigint }>>>()
+const counts = avroFile({ type: 'array', items: 'long' }, { long: 'number', compression: 'deflate' })
+is<Same<typeof counts, AvroFile<number[]>>>()
+// @ts-expect-error a value that does not fit
+rows.write([{ n: 1 }])
 
 // JSON.
 

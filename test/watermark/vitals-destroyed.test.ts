@@ -241,7 +241,7 @@ describe.each(Object.entries(brokers))('on %s', (name, place) => {
 const ownKafka = kafka.state === 'running' ? it : it.skip
 
 ownKafka(
-  'the broker of the vitals is killed: records go on, also those of a producer that it has never heard of, and watermarks when it is back',
+  'the broker of the vitals is killed: records go on, and everybody is known again when it is back',
   { timeout: 180_000 },
   async () => {
     const server = await startKafka()

@@ -44,7 +44,10 @@ async function findCodec(compression: number, module: KafkaModule | undefined): 
   if (compression === 1)
     return { compress: bytes => zlib.gzipSync(bytes), decompress: bytes => zlib.gunzipSync(bytes, limitFor(bytes)) }
   if (compression === 4 && typeof zlib.zstdCompressSync === 'function')
-    return { compress: bytes => zlib.zstdCompressSync(bytes), decompress: bytes => zlib.zstdDecompressSync(bytes, limitFor(bytes)) }
+    return {
+      compress: bytes => zlib.zstdCompressSync(bytes),
+      decompress: bytes => zlib.zstdDecompressSync(bytes, limitFor(bytes))
+    }
   const codec = registered(compression, module) ?? (await installed(compression))
   return {
     compress: async bytes => view(await codec.compress({ buffer: bytes })),
