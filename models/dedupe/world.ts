@@ -58,7 +58,10 @@ export const rules: Rules = {
   closes: true
 }
 
-export const horizonless = ({ forgotten: _, ...rest }: TrackerSnapshot): TrackerSnapshot => rest
+export const horizonless = (snapshot: TrackerSnapshot): TrackerSnapshot => {
+  const { forgotten, ...rest } = snapshot
+  return forgotten === undefined ? snapshot : rest
+}
 
 const nothing: Reader = { snapshot: undefined, got: [], lost: [] }
 
