@@ -15,16 +15,16 @@ import {
 } from '../src/index.ts'
 import type { LoopDelay } from './loop-delay.ts'
 import { Clock, type Run } from './measure.ts'
-import { distinctKeys, entries, fresh, inBatches, recordAt } from './records.ts'
+import { distinctKeys, entries, fresh, inBatches, recordAt, type Shape } from './records.ts'
 
 type ByteTopic = Topic<string, Uint8Array, Uint8Array>
 
 /** Sends `count` records, waiting for the broker as any producer must. */
-export async function produce(client: Client, topic: ByteTopic, count: number, keys?: number): Promise<Run> {
+export async function produce(client: Client, topic: ByteTopic, count: number, shape: Shape = {}): Promise<Run> {
   const producer = await client.producer(topic)
   const clock = new Clock()
   clock.start()
-  await inBatches(count, (from, to) => producer.sendAll(entries(from, to, keys)))
+  await inBatches(count, (from, to) => producer.sendAll(entries(from, to, shape)), shape.bytes)
   clock.stop(count)
   await producer.close()
   await assertHolds(client, topic, count)
@@ -168,7 +168,7 @@ export async function recount(
   const perKey = new Map<string, number>()
   const expected = new Map<string, number>()
   for (let index = 0; index < count; index++) {
-    const key = recordAt(index, keys).key.toString()
+    const key = recordAt(index, { keys }).key.toString()
     expected.set(key, (expected.get(key) ?? 0) + 1)
   }
   let seen = 0

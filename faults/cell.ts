@@ -20,7 +20,7 @@ export interface Size {
 }
 
 export const sizes: Readonly<Record<'small' | 'full', Size>> = {
-  small: { duration: 6_000, stalledAfter: 2_000, unreachableAfter: 2_000, rate: 200 },
+  small: { duration: 8_000, stalledAfter: 3_000, unreachableAfter: 3_000, rate: 200 },
   full: { duration: 30_000, stalledAfter: 10_000, unreachableAfter: 5_000, rate: 400 }
 }
 
@@ -223,7 +223,8 @@ function wrongHealth(fault: Fault, looks: readonly Look[], { well, began, over }
   const early = looks.find(({ at, ready }) => at >= well && at < began && !ready)
   if (early) problems.push(`red before the fault: ${early.causes.join(', ')}`)
   if (fault.health === 'green') {
-    const red = during.find(({ ready }) => !ready)
+    // A machine that is too busy to answer says nothing of the worker.
+    const red = during.find(({ ready, causes }) => !ready && !causes.includes('no answer'))
     if (red) problems.push(`red without need: ${red.causes.join(', ')}`)
   }
   if (fault.health === 'red') {

@@ -1,5 +1,6 @@
 import { systemEnvironment, type Environment } from './core/environment.ts'
 import { messageOf, StreamError } from './core/errors.ts'
+import { PoisonError } from './core/failure.ts'
 import type { StreamRecord } from './core/record.ts'
 import {
   alone,
@@ -114,7 +115,8 @@ export function postgres<Item extends StreamRecord = StreamRecord<string, any, a
  * may write a row of before over a newer one, until that is written again; `newest` excludes that. Needs `INSERT`, `UPDATE`
  * and `SELECT` on the table, and nothing else.
  *
- * Errors: as `postgres`. While the server cannot be reached, the policy of the stage decides.
+ * Errors: as `postgres`, but a row that the database refuses is parked, as the policy of the stage says. While the server
+ * cannot be reached, the policy decides.
  */
 export function postgresUpsert<Item extends StreamRecord = StreamRecord<string, any, any>>(
   options: PostgresUpsertOptions<Item>
@@ -136,7 +138,10 @@ export function postgresUpsert<Item extends StreamRecord = StreamRecord<string, 
             await connections.query(`writing table '${options.table}'`, text, values)
           } catch (error) {
             const cause = (error as { readonly cause?: unknown }).cause
-            throw refusesRows(cause) ? refused(options.table, cause) : error
+            if (!refusesRows(cause)) throw error
+            // The sink finds out which of them, and parks it.
+            const refusal = refused(options.table, cause)
+            throw new PoisonError(refusal.message, { cause: refusal })
           }
         },
         close: () => connections.close()

@@ -19,7 +19,7 @@ export async function keys(
   const count = Math.max(records, distinct)
   const from = byteTopic(fresh('in'))
   await client.admin.create(from)
-  await produce(client, from, count, distinct)
+  await produce(client, from, count, { keys: distinct })
   const peaks: number[] = []
   const once = async (): Promise<Run> => {
     const to = byteTopic(fresh('out'))

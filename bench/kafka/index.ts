@@ -2,7 +2,7 @@ import { connect, type Client } from '../../src/index.ts'
 import type { Server } from '../../testcontainers/server.ts'
 import { progress, sideBySide, type Figure } from '../measure.ts'
 import { assertHolds, consume, process, produce } from '../ours.ts'
-import { byteTopic, fresh } from '../records.ts'
+import { byteTopic, fresh, type Shape } from '../records.ts'
 import { rawKafka, rawConsume, rawExactlyOnce, rawProduce } from './raw.ts'
 
 export interface KafkaSizes {
@@ -36,20 +36,24 @@ export async function benchKafka(
   await produce(client, own, most)
   await rawProduce(kafka, raw.name, most)
 
-  if (wanted('kafka produce'))
-    figures.push(
-      await sideBySide(
-        'kafka produce',
-        sizes.pairs,
-        async () => produce(client, await freshTopic('own'), sizes.produce),
-        async () => {
-          const topic = await freshTopic('raw')
-          const run = await rawProduce(kafka, topic.name, sizes.produce)
-          await assertHolds(client, topic, sizes.produce)
-          return run
-        }
-      )
+  const producing = (name: string, count: number, shape: Shape = {}): Promise<Figure> =>
+    sideBySide(
+      name,
+      sizes.pairs,
+      async () => produce(client, await freshTopic('own'), count, shape),
+      async () => {
+        const topic = await freshTopic('raw')
+        const run = await rawProduce(kafka, topic.name, count, shape)
+        await assertHolds(client, topic, count)
+        return run
+      }
     )
+  const large: Shape = { bytes: 1_024 }
+  const share = 4
+
+  if (wanted('kafka produce')) figures.push(await producing('kafka produce', sizes.produce))
+  if (wanted('kafka produce of 1 KiB'))
+    figures.push(await producing('kafka produce of 1 KiB', sizes.produce / share, large))
   if (wanted('kafka consume'))
     figures.push(
       await sideBySide(
@@ -59,6 +63,20 @@ export async function benchKafka(
         () => rawConsume(kafka, raw.name, sizes.consume)
       )
     )
+  if (wanted('kafka consume of 1 KiB')) {
+    const count = sizes.consume / share
+    const [ownLarge, rawLarge] = [await freshTopic('own'), await freshTopic('raw')]
+    await produce(client, ownLarge, count, large)
+    await rawProduce(kafka, rawLarge.name, count, large)
+    figures.push(
+      await sideBySide(
+        'kafka consume of 1 KiB',
+        sizes.pairs,
+        () => consume(client, ownLarge, count),
+        () => rawConsume(kafka, rawLarge.name, count)
+      )
+    )
+  }
   if (wanted('kafka exactly-once')) figures.push(await exactlyOnce(client, sizes))
   return figures
 

@@ -9,6 +9,7 @@ const patience = 120_000
 export class PeerProcess implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #heard = new Map<string, PromiseWithResolvers<void>>()
+  readonly #failure = Promise.withResolvers<never>()
   #errors = ''
 
   constructor(command: string, args: readonly string[]) {
@@ -17,8 +18,16 @@ export class PeerProcess implements AsyncDisposable {
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#errors = `${this.#errors}${text}`.slice(-4_000)
     })
+    // That it is gone is told by its exit.
+    this.#child.stdin!.on('error', () => {})
+    this.#failure.promise.catch(() => {})
     this.#child.once('exit', code => this.#fail(`ended with status ${code}`))
     this.#child.once('error', error => this.#fail(error.message))
+  }
+
+  /** Rejects when the process ends before it is told to, or does not answer, with what it has written to its errors. */
+  get failed(): Promise<never> {
+    return this.#failure.promise
   }
 
   /** Starts a topology, and resolves when it has seen its first record. */
@@ -54,16 +63,13 @@ export class PeerProcess implements AsyncDisposable {
   async #said(word: string): Promise<void> {
     const late = setTimeout(() => this.#fail(`did not say '${word}' within ${patience} ms`), patience)
     try {
-      await this.#wait(word).promise
+      await Promise.race([this.#wait(word).promise, this.failed])
     } finally {
       clearTimeout(late)
     }
   }
 
   #fail(what: string): void {
-    for (const { reject, promise } of this.#heard.values()) {
-      promise.catch(() => {})
-      reject(new Error(`the peer ${what}:\n${this.#errors}`))
-    }
+    this.#failure.reject(new Error(`the peer ${what}:\n${this.#errors}`))
   }
 }

@@ -79,7 +79,10 @@ class Peers {
       }
       progress(`peers: getting ${peer.title} ${peer.version} ready`)
       await using program = await peer.start(this.#servers, this.#folder)
-      for (const contest of own) figures.push(await this.#contest(contest, program))
+      for (const contest of own) {
+        progress(`peers ${contest.figure}: warming up`)
+        figures.push(await this.#contest(contest, program))
+      }
     }
     return figures
   }
@@ -91,7 +94,6 @@ class Peers {
       process(this.#client, await this.#input(keys, count), await this.#topic('own-out'), count, stateful, { keys })
     const theirs = async (): Promise<Run> => this.#timed(program, topology, await this.#input(keys, count), count, keys)
     // A framework in Java is compiled while it runs: what comes first is not counted, on either side.
-    progress(`peers ${figure}: warming up`)
     await theirs()
     await ours()
     return sideBySide(`peers ${figure}`, this.#quick ? 1 : 5, ours, theirs)
@@ -107,7 +109,7 @@ class Peers {
     const to = await this.#topic('peer-out')
     await program.start(topology, fresh('peer'), from.name, to.name)
     const [start, cpu] = [performance.now(), await program.cpuSeconds()]
-    const end = await committedEnd(await rawKafka(this.#servers), to.name, count)
+    const end = await Promise.race([committedEnd(await rawKafka(this.#servers), to.name, count), program.failed])
     const cpuSeconds = (await program.cpuSeconds()) - cpu
     await program.stop()
     await recount(this.#client, to, count, topology === 'count', keys)
@@ -118,7 +120,7 @@ class Peers {
     const there = this.#inputs.get(keys)
     if (there) return there
     const topic = await this.#topic('in')
-    await produce(this.#client, topic, count, keys)
+    await produce(this.#client, topic, count, { keys })
     this.#inputs.set(keys, topic)
     return topic
   }

@@ -4,7 +4,7 @@
  */
 import type { EachBatchPayload, Kafka, KafkaMessage, Producer, RetryOptions } from 'kafkajs'
 import { Clock, type Run } from '../measure.ts'
-import { batchRecords, fresh, inBatches, partitions, recordAt } from '../records.ts'
+import { batchRecords, fresh, inBatches, partitions, recordAt, type Shape } from '../records.ts'
 
 /** A client of `host:port`, silent. */
 export async function rawKafka(servers: string, clientId = 'raw', retry: RetryOptions = {}): Promise<Kafka> {
@@ -13,18 +13,18 @@ export async function rawKafka(servers: string, clientId = 'raw', retry: RetryOp
 }
 
 /** `send` of 5,000 records, 4 on their way, acknowledged by all replicas. */
-export async function rawProduce(kafka: Kafka, topic: string, count: number): Promise<Run> {
+export async function rawProduce(kafka: Kafka, topic: string, count: number, shape: Shape = {}): Promise<Run> {
   const producer = kafka.producer({ allowAutoTopicCreation: false })
   await producer.connect()
   const clock = new Clock()
   clock.start()
-  await inBatches(count, (from, to) =>
+  const send = (from: number, to: number): Promise<unknown> =>
     producer.send({
       topic,
       acks: -1,
-      messages: Array.from({ length: to - from }, (_, index) => recordAt(from + index))
+      messages: Array.from({ length: to - from }, (_, index) => recordAt(from + index, shape))
     })
-  )
+  await inBatches(count, send, shape.bytes)
   clock.stop(count)
   await producer.disconnect()
   return clock.run

@@ -78,7 +78,7 @@ async function broker(
         await using client = await open()
         const [from, to] = [byteTopic(fresh('in')), byteTopic(fresh('out'))]
         const count = Math.max(records, distinct)
-        await produce(client, from, count, distinct)
+        await produce(client, from, count, { keys: distinct })
         return await process(client, from, to, count, true, { keys: distinct })
       })
     )

@@ -46,13 +46,13 @@ export async function loadState(client: Client, from: ByteTopic, count: number):
 }
 
 function valueOf(index: number, keys: number): [string, Buffer] {
-  const { key, value } = recordAt(index, keys)
+  const { key, value } = recordAt(index, { keys })
   return [key.toString(), value]
 }
 
 async function produceAgain(client: Client, to: ByteTopic, count: number, keys: number): Promise<void> {
   const producer = await client.producer(to)
-  await producer.sendAll(entries(0, count, keys))
+  await producer.sendAll(entries(0, count, { keys }))
   await producer.close()
 }
 
@@ -78,6 +78,6 @@ export async function loadMap(kafka: Kafka, topic: string, count: number): Promi
 export async function fillKeys(client: Client, count: number): Promise<ByteTopic> {
   const topic = byteTopic(fresh('rows'))
   await client.admin.create(topic)
-  await produce(client, topic, count, count)
+  await produce(client, topic, count, { keys: count })
   return topic
 }

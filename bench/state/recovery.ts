@@ -33,7 +33,7 @@ async function timed(client: Client, url: string, keys: number): Promise<{ any: 
   const [from, to] = [byteTopic(fresh('in')), byteTopic(fresh('out'))]
   await client.admin.create(from)
   await client.admin.create(to)
-  await produce(client, from, keys, keys)
+  await produce(client, from, keys, { keys })
   const job: Job = {
     ...{ url, name: fresh('run'), topics: [from.name, to.name], partitions, stateful: true, guarantee: 'exactly-once' },
     sessionTimeout

@@ -23,7 +23,7 @@ function expected(count: number, start: number): Map<string, number> {
   const windows = new Map<string, number>()
   for (let index = 0; index < count; index++) {
     const time = eventTime(index, count, start)
-    const name = `${recordAt(index, keys).key.toString()} ${time - (time % minute)}`
+    const name = `${recordAt(index, { keys }).key.toString()} ${time - (time % minute)}`
     windows.set(name, (windows.get(name) ?? 0) + 1)
   }
   return windows
@@ -41,7 +41,7 @@ export async function fillWindows(
   await inBatches(count, (first, to) =>
     producer.sendAll(
       Array.from({ length: to - first }, (_, at) => ({
-        ...recordAt(first + at, keys),
+        ...recordAt(first + at, { keys }),
         eventTime: eventTime(first + at, count, start)
       }))
     )

@@ -86,10 +86,12 @@ export class Worker implements AsyncDisposable {
     while (!isSo()) {
       if (this.#gone) throw new Error(`a worker ended with status ${this.#child.exitCode ?? this.#child.signalCode}`)
       if (late.aborted) throw new Error(`a worker ${otherwise} within ${patience} ms`)
-      await Promise.race([
-        once(this.#child, 'message', { signal: late }),
-        once(this.#child, 'exit', { signal: late })
-      ]).catch(() => {})
+      // What is not waited for any longer must not stay as a listener.
+      const done = new AbortController()
+      const signal = AbortSignal.any([late, done.signal])
+      const heard = [once(this.#child, 'message', { signal }), once(this.#child, 'exit', { signal })]
+      await Promise.race(heard).catch(() => {})
+      done.abort()
     }
   }
 }

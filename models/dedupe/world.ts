@@ -59,8 +59,9 @@ export const rules: Rules = {
 }
 
 export const horizonless = (snapshot: TrackerSnapshot): TrackerSnapshot => {
-  const { forgotten, ...rest } = snapshot
-  return forgotten === undefined ? snapshot : rest
+  const rest: { -readonly [Name in keyof TrackerSnapshot]: TrackerSnapshot[Name] } = { ...snapshot }
+  delete rest.forgotten
+  return rest
 }
 
 const nothing: Reader = { snapshot: undefined, got: [], lost: [] }
@@ -156,7 +157,7 @@ function deliver(
   const { got, lost } = world.reader.live
   // A log brings nothing before what comes before it.
   const isFirst = sequence === 1 || got.includes(`p${index}:${sequence - 1}`) || world.reader.live.lost.length > 0
-  if (rules.ordered && rules.channel === undefined && !isFirst && !world.ended[index]) return
+  if (rules.ordered && rules.channel === undefined && !isFirst) return
   const tracker = trackerOf(rules, world)
   const stamp: Stamp = { producer: idOf(index, rules), sequence, eventTime: 0, watermark: undefined, late: false }
   const verdict = tracker.judge(stamp)

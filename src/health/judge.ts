@@ -2,8 +2,11 @@
 export interface Work {
   /** As in "for 70 s it has been ...": `handling a record`, `committing`. */
   readonly doing: string
-  /** Whose time it is: that of the user's code, or that of a store or broker that is waited for. */
-  readonly by: 'handler' | 'outside'
+  /**
+   * Whose time it is: that of the user's code, that of a destination which the user's code writes to (and which may be down for
+   * long, with attempts and a circuit before it), or that of a store or broker of ours.
+   */
+  readonly by: 'handler' | 'destination' | 'outside'
   readonly topic?: string
   readonly partition?: number
   readonly position?: string

@@ -116,7 +116,7 @@ export class Pulse {
 
   /** The oldest call of the user's code that has not come back. */
   get hanging(): { readonly work: Work; readonly since: number } | undefined {
-    for (const entry of this.#underWay) if (entry.work.by === 'handler') return entry
+    for (const entry of this.#underWay) if (entry.work.by !== 'outside') return entry
     return undefined
   }
 

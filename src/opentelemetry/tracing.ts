@@ -13,8 +13,8 @@ const mostLinks = 128
 const carried = ['traceparent', 'tracestate', 'baggage', 'b3', 'uber-trace-id'] as const
 
 /**
- * A span for each batch of records at a task. All records of one span above: it goes on below that one. Records of several: it begins
- * a trace, and is linked to all of them, because a batch has no one parent.
+ * A span for each batch of records at a task. All records of one trace: it goes on below the first span of them, and is linked to
+ * the others. Records of several traces: it begins one, and is linked to all of them, because such a batch has no one parent.
  */
 export class OpenTelemetryTracing<Context> implements Tracing {
   readonly #api: OpenTelemetryApi<Context>
@@ -28,7 +28,8 @@ export class OpenTelemetryTracing<Context> implements Tracing {
   begin({ task, topic, partition, headers }: TracedWork): TracedSpan {
     const { context, trace, ROOT_CONTEXT } = this.#api
     const above = this.#above(headers)
-    const [only] = above
+    const [first] = above
+    const goesOn = first !== undefined && above.every(({ span }) => span.traceId === first.span.traceId)
     const stage = task.split('/').slice(0, 2).join('/')
     const kind = topic === undefined ? producerKind : consumerKind
     const attributes = {
@@ -41,8 +42,8 @@ export class OpenTelemetryTracing<Context> implements Tracing {
         'messaging.batch.message_count': headers.length
       })
     }
-    const links = above.length > 1 ? above.map(({ span }) => ({ context: span })) : []
-    const parent = above.length === 1 ? only!.context : ROOT_CONTEXT
+    const links = (goesOn ? above.slice(1) : above).map(({ span }) => ({ context: span }))
+    const parent = goesOn ? first.context : ROOT_CONTEXT
     const span = this.#tracer.startSpan(stage, { kind, attributes, links }, parent)
     const own = trace.setSpan(parent, span)
     return {

@@ -59,7 +59,7 @@ export function watched(logic: Logic, pulse: Pulse): Logic {
     ...(beforeAppend && {
       beforeAppend: (log, writing) =>
         seen(
-          () => ({ doing: 'writing', by: 'handler' }),
+          () => ({ doing: 'writing', by: 'destination' }),
           () => beforeAppend(log, writing)
         )
     })

@@ -155,6 +155,18 @@ describe('a SqliteStore', () => {
     expect(await log.append(commitOf(2, { state: [row('k0', 'new')] }))).toBe('ok')
   })
 
+  it('keeps the stores of a process apart: who waits for one file holds no other', async () => {
+    const [commits, sink] = [await opened(await fileIn('commits.db')), await opened(await fileIn('rows.db'))]
+    const order: string[] = []
+    const first = commits.transaction(async () => {
+      order.push('first begins')
+      await new Promise(resolve => setImmediate(resolve))
+      order.push('first ends')
+    })
+    await Promise.all([first, sink.transaction(() => order.push('second'))])
+    expect(order).toEqual(['first begins', 'first ends', 'second'])
+  })
+
   it('says that it is busy to who may try again, and leases and positions with it', async () => {
     const path = await fileIn('commits.db')
     const [store, other] = [await opened(path), await opened(path)]

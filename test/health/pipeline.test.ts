@@ -218,13 +218,14 @@ it('a handler that fails at each attempt is red after a while, and green with th
   expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
 })
 
-it('a sink whose destination hangs is named', async () => {
+it('a sink whose destination does not answer is named, and asks for no new process', async () => {
   const load = sink({ name: 'load', from: numbers, write: () => new Promise<void>(() => {}) })
   const { world, client, write, stop } = await start(pipeline('app', [load]))
   write(1)
   await world.environment.advance(70_000)
-  expect(client.health().problems).toMatchObject([{ cause: 'hung', stage: 'load', partition: '0' }])
-  expect(client.health().problems[0]!.message).toContain('hangs while writing')
+  expect(client.health()).toMatchObject({ live: true, ready: false })
+  expect(client.health().problems).toMatchObject([{ cause: 'unreachable', stage: 'load', partition: '0' }])
+  expect(client.health().problems[0]!.message).toContain("partition 0 of stage 'load' waits while writing, for ")
   expect((await failure(stop)).message).toContain("partition 0 of stage 'load' has been writing")
 })
 

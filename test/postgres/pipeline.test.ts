@@ -174,25 +174,42 @@ describe.skipIf(!running)(`a pipeline with PostgreSQL${notRun}`, () => {
     expect(parked).toEqual([some[1]])
   })
 
-  test.each(['transactional', 'upsert'])(
-    'ends the run of the %s sink with the reason when a row is refused',
-    async grade => {
-      const to = destination('readings')
-      const create = to.create('n integer PRIMARY KEY, name text NOT NULL')
-      const options = { url: to.url, table: to.table, create, key: ['n'] }
-      // The upsert sink makes no schema.
-      await (await postgres(options).open()).close()
-      const write = grade === 'transactional' ? postgres(options) : postgresUpsert(options)
-      const load = sink({ name: 'load', from: readings, write })
-      const run = using(new MemoryBroker(), undefined, client =>
-        client.run(pipeline('p', [emit([{ n: 1, name: null }]), load]))
-      )
-      await expect(run).rejects.toMatchObject({
-        code: 'handler',
-        message: expect.stringContaining('not-null constraint')
-      })
-    }
-  )
+  test('ends the run of the transactional sink with the reason when a row is refused', async () => {
+    const to = destination('readings')
+    const create = to.create('n integer PRIMARY KEY, name text NOT NULL')
+    const load = sink({
+      name: 'load',
+      from: readings,
+      write: postgres({ url: to.url, table: to.table, create, key: ['n'] })
+    })
+    const run = using(new MemoryBroker(), undefined, client =>
+      client.run(pipeline('p', [emit([{ n: 1, name: null }]), load]))
+    )
+    await expect(run).rejects.toMatchObject({
+      code: 'handler',
+      message: expect.stringContaining('not-null constraint')
+    })
+  })
+
+  test('parks the row that the database refuses to the upsert sink, and writes the others', async () => {
+    const to = destination('readings')
+    const create = to.create('n integer PRIMARY KEY, name text NOT NULL')
+    const options = { url: to.url, table: to.table, create, key: ['n'] }
+    // The upsert sink makes no schema.
+    await (await postgres(options).open()).close()
+    const load = sink({ name: 'load', from: readings, write: postgresUpsert(options) })
+    const some = Array.from({ length: 20 }, (_, n) => ({ n, name: n === 13 ? null : 'good' }))
+    await using(new MemoryBroker(), undefined, async client => {
+      await client.run(pipeline('p', [emit(some), load]))
+      const poison = topic('readings.parked', { key: text, value: json<Reading>() })
+      for await (const { value, headers } of client.consumer(poison, { group: 'look' })) {
+        expect(value).toEqual({ n: 13, name: null })
+        expect(Buffer.from(headers['~parked-error']!).toString()).toContain('not-null constraint')
+        break
+      }
+    })
+    expect(await to.rows('SELECT count(*)::int AS rows FROM %')).toEqual([{ rows: 19 }])
+  })
 
   test('writes by key with the upsert sink while the connection breaks', async () => {
     const to = destination('readings')

@@ -2,8 +2,11 @@ import type { RowPlace, RowReader, StateRow } from '../../state/index.ts'
 import { readByAnother } from './memory-rows.ts'
 import type { Statements } from './sqlite-schema.ts'
 
-/** Rows as arrays: half the time of objects. */
+/** Rows as arrays: half the time of objects, which older releases of Node give all the same. */
 type Row = readonly [slot: string, key: Uint8Array, value: Uint8Array]
+
+const columnsOf = <Columns extends readonly unknown[]>(row: unknown): Columns =>
+  (Array.isArray(row) ? row : Object.values(row as object)) as unknown as Columns
 
 /** The state of one task, for as long as it has the epoch. */
 export class SqliteRowReader implements RowReader {
@@ -19,16 +22,19 @@ export class SqliteRowReader implements RowReader {
 
   async page(from: RowPlace, most: number): Promise<readonly StateRow[]> {
     const key = Buffer.from(from.key, 'latin1')
-    const rows = this.#statements.page.all(this.#task, from.slot, key, most) as unknown as Row[]
+    const rows = this.#statements.page.all(this.#task, from.slot, key, most)
     this.#assertOwner()
-    return rows.map(([slot, bytes, value]) => ({ slot, key: latin1(bytes), value }))
+    return rows.map(row => {
+      const [slot, bytes, value] = columnsOf<Row>(row)
+      return { slot, key: latin1(bytes), value }
+    })
   }
 
   async find(places: readonly RowPlace[]): Promise<readonly StateRow[]> {
     const found: StateRow[] = []
     for (const { slot, key } of places) {
-      const row = this.#statements.find.get(this.#task, slot, Buffer.from(key, 'latin1')) as [Uint8Array] | undefined
-      if (row) found.push({ slot, key, value: row[0] })
+      const row = this.#statements.find.get(this.#task, slot, Buffer.from(key, 'latin1'))
+      if (row) found.push({ slot, key, value: columnsOf<[Uint8Array]>(row)[0] })
     }
     this.#assertOwner()
     return found

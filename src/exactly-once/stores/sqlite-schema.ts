@@ -52,7 +52,8 @@ export function prepare(database: DatabaseSync): Statements {
   const statement = (sql: string): StatementSync => database.prepare(sql)
   const arrays = (sql: string): StatementSync => {
     const prepared = statement(sql)
-    prepared.setReturnArrays(true)
+    // Not before Node 22.16: there they are objects.
+    prepared.setReturnArrays?.(true)
     return prepared
   }
   return {

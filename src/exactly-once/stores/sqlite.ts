@@ -25,6 +25,12 @@ import { prepare, type Statements } from './sqlite-schema.ts'
 /** Rows that a commit writes before others get a turn of the event loop: two or three milliseconds. */
 const rowsAtOnce = 500
 
+/**
+ * What writes, of all stores of this process, one after the other. A transaction may take turns of the event loop, and whoever waits
+ * for the lock of a file blocks the process: with a file each, two processes would wait for each other.
+ */
+const queue = new InTurn()
+
 /** Called inside the transaction of a commit: rows of a sink that shares the database. */
 export type WithCommit = (database: DatabaseSync) => void
 
@@ -40,7 +46,6 @@ export class SqliteStore implements ClientStore {
   readonly database: DatabaseSync
   readonly environment: Environment
   readonly #statements: Statements
-  readonly #queue = new InTurn()
 
   private constructor(path: string, database: DatabaseSync, environment: Environment) {
     this.location = `sqlite:${path}`
@@ -54,7 +59,7 @@ export class SqliteStore implements ClientStore {
    *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell).
    */
   static async open(path: string, environment: Environment = systemEnvironment): Promise<SqliteStore> {
-    const [file, database] = await openSqlite(path)
+    const [file, database] = await queue.run(() => openSqlite(path))
     return new SqliteStore(file, database, environment)
   }
 
@@ -118,7 +123,7 @@ export class SqliteStore implements ClientStore {
   }
 
   async close(): Promise<void> {
-    await this.#queue.run(async () => {
+    await queue.run(async () => {
       if (this.database.isOpen) this.database.close()
     })
   }
@@ -128,7 +133,7 @@ export class SqliteStore implements ClientStore {
    * the event loop: whatever else this process wants to write waits until it has ended.
    */
   transaction<Result>(body: () => Result | Promise<Result>): Promise<Result> {
-    return this.#queue.run(async () => {
+    return queue.run(async () => {
       this.database.exec('BEGIN IMMEDIATE')
       try {
         const result = await body()
@@ -147,7 +152,7 @@ export class SqliteStore implements ClientStore {
 
   /** One statement, which must not slip into the transaction of somebody else. */
   #next<Result>(body: () => Result): Promise<Result> {
-    return this.#guarded(() => this.#queue.run(async () => body()))
+    return this.#guarded(() => queue.run(async () => body()))
   }
 
   /** For a caller that may try again: a lock held for long, or a full disk, is told as such. */

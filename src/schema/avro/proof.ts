@@ -222,34 +222,12 @@ export function whole(cursor: Cursor): number {
     cursor.position++
     return (first >>> 1) ^ -(first & 1)
   }
-  let position = cursor.position + 1
-  // A byte that is not there is not below 0x80: it ends in the long way, which says so.
-  let low = first & 0x7f
-  let byte = bytes[position++]!
-  low |= (byte & 0x7f) << 7
-  if (!(byte < 0x80)) {
-    byte = bytes[position++]!
-    low |= (byte & 0x7f) << 14
-    if (!(byte < 0x80)) {
-      byte = bytes[position++]!
-      low |= (byte & 0x7f) << 21
-      if (!(byte < 0x80)) return farther(cursor, low)
-    }
-  }
-  cursor.position = position
-  return (low >>> 1) ^ -(low & 1)
-}
-
-/** Of five bytes and more, the first four of which are in `low`. */
-function farther(cursor: Cursor, low: number): number {
   const start = cursor.position
   long(cursor)
-  const { bytes } = cursor
-  let high = 0
-  for (let position = cursor.position - 1; position >= start + 4; position--)
-    high = high * 128 + (bytes[position]! & 0x7f)
-  const unsigned = high * 2 ** 28 + low
-  return low & 1 ? -(unsigned + 1) / 2 : unsigned / 2
+  let unsigned = 0
+  for (let position = cursor.position - 1; position >= start; position--)
+    unsigned = unsigned * 128 + (bytes[position]! & 0x7f)
+  return first & 1 ? -(unsigned + 1) / 2 : unsigned / 2
 }
 
 export function need(cursor: Cursor, size: number): void {
