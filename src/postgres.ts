@@ -1,6 +1,5 @@
 import { systemEnvironment, type Environment } from './core/environment.ts'
 import { messageOf, StreamError } from './core/errors.ts'
-import { PoisonError } from './core/failure.ts'
 import type { StreamRecord } from './core/record.ts'
 import {
   alone,
@@ -100,7 +99,7 @@ export function postgres<Item extends StreamRecord = StreamRecord<string, any, a
           target.staged =
             rows.length === 0
               ? undefined
-              : { parts: rowParts(options, rows), refused: error => refused(options.table, error) }
+              : { parts: rowParts(options, rows), refused: error => refused('handler', options.table, error) }
         },
         close: () => store.close()
       }
@@ -139,9 +138,8 @@ export function postgresUpsert<Item extends StreamRecord = StreamRecord<string, 
           } catch (error) {
             const cause = (error as { readonly cause?: unknown }).cause
             if (!refusesRows(cause)) throw error
-            // The sink finds out which of them, and parks it.
-            const refusal = refused(options.table, cause)
-            throw new PoisonError(refusal.message, { cause: refusal })
+            // Poison: the sink finds out which of them, and parks it.
+            throw refused('bad-record', options.table, cause)
           }
         },
         close: () => connections.close()
@@ -218,6 +216,6 @@ async function prepareTable(connections: Connections, { table, key, create }: Po
 }
 
 /** Its message names columns and constraints; values are in the cause alone. */
-function refused(table: string, error: unknown): StreamError {
-  return new StreamError('handler', `postgres table '${table}' refused a row: ${messageOf(error)}`, { cause: error })
+function refused(code: 'handler' | 'bad-record', table: string, error: unknown): StreamError {
+  return new StreamError(code, `postgres table '${table}' refused a row: ${messageOf(error)}`, { cause: error })
 }

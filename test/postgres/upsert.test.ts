@@ -79,7 +79,7 @@ describe.skipIf(!running)(`the upsert sink${notRun}`, () => {
     const proxy = await TcpProxy.start(port)
     onTestFinished(() => proxy.close())
     const write = await open(to, { url: through(proxy.port, to.url) })
-    await expect(write({ n: 'one' })).rejects.toMatchObject({ code: 'handler', retryable: false })
+    await expect(write({ n: 'one' })).rejects.toMatchObject({ code: 'bad-record', retryable: false })
     await expect(write({ m: 1 })).rejects.toMatchObject({ code: 'bad-record' })
     proxy.cut()
     await expect(write({ n: 1 })).rejects.toMatchObject({ code: 'connection', retryable: true })
