@@ -127,33 +127,47 @@ function union(type: UnionType, known: Map<AvroType, Step>): Step {
   }
 }
 
-/** Arrays: blocks of a count and so many items; a negative count is followed by the size of the block in bytes. */
+/**
+ * Arrays and maps: blocks of a count and so many items; a negative count is followed by the size of the block in bytes.
+ *
+ * @param items goes over so many items
+ */
+export function eachBlock(cursor: Cursor, items: (count: number) => void): void {
+  if (++cursor.depth > depthLimit) throw refuse(cursor, `values are nested deeper than ${depthLimit}`)
+  for (;;) {
+    let count = whole(cursor)
+    if (count === 0) break
+    let blockEnd = -1
+    if (count < 0) {
+      count = -count
+      const size = length(cursor)
+      blockEnd = cursor.position + size
+    }
+    items(count)
+    if (blockEnd !== -1 && blockEnd !== cursor.position)
+      throw refuse(cursor, 'the size of a block is not what its items take')
+  }
+  cursor.depth--
+}
+
+/** Refuses a block that announces more items than there can be. */
+export function assertRoom(cursor: Cursor, count: number, itemSize: number): void {
+  if (count * itemSize > cursor.end - cursor.position)
+    throw refuse(cursor, `a block announces ${count} items, the bytes end before`)
+}
+
 function blocks(item: Step, itemSize: number, itemWeight = 1): Step {
-  return cursor => {
-    if (++cursor.depth > depthLimit) throw refuse(cursor, `values are nested deeper than ${depthLimit}`)
-    for (;;) {
-      let count = whole(cursor)
-      if (count === 0) break
-      let blockEnd = -1
-      if (count < 0) {
-        count = -count
-        const size = length(cursor)
-        blockEnd = cursor.position + size
-      }
+  return cursor =>
+    eachBlock(cursor, count => {
       if (itemSize === 0) {
         // The item is empty whatever its schema: nothing to walk.
         cursor.emptyItems -= count * itemWeight
         if (cursor.emptyItems < 0) throw refuse(cursor, `more than ${emptyItemsLimit} items without a byte`)
       } else {
-        if (count * itemSize > cursor.end - cursor.position)
-          throw refuse(cursor, `a block announces ${count} items, the bytes end before`)
+        assertRoom(cursor, count, itemSize)
         for (let index = 0; index < count; index++) item(cursor)
       }
-      if (blockEnd !== -1 && blockEnd !== cursor.position)
-        throw refuse(cursor, 'the size of a block is not what its items take')
-    }
-    cursor.depth--
-  }
+    })
 }
 
 export const forbiddenKey: string = '__proto__'

@@ -11,7 +11,19 @@ import {
   type RecordType,
   type UnionType
 } from './model.ts'
-import { depthLimit, forbiddenKey, length, need, refuse, smallest, whole, type Cursor, type Proof } from './proof.ts'
+import {
+  assertRoom,
+  depthLimit,
+  eachBlock,
+  forbiddenKey,
+  length,
+  need,
+  refuse,
+  smallest,
+  whole,
+  type Cursor,
+  type Proof
+} from './proof.ts'
 import { day, microseconds, milliseconds } from './values.ts'
 
 type Read = (cursor: Cursor) => unknown
@@ -264,21 +276,8 @@ function map(values: AvroType, context: Context): Read {
 }
 
 function blocks(cursor: Cursor, itemSize: number, item: () => void): void {
-  if (++cursor.depth > depthLimit) throw refuse(cursor, `values are nested deeper than ${depthLimit}`)
-  for (;;) {
-    let count = whole(cursor)
-    if (count === 0) break
-    let blockEnd = -1
-    if (count < 0) {
-      count = -count
-      const size = length(cursor)
-      blockEnd = cursor.position + size
-    }
-    if (count * itemSize > cursor.end - cursor.position)
-      throw refuse(cursor, `a block announces ${count} items, the bytes end before`)
+  eachBlock(cursor, count => {
+    assertRoom(cursor, count, itemSize)
     for (let index = 0; index < count; index++) item()
-    if (blockEnd !== -1 && blockEnd !== cursor.position)
-      throw refuse(cursor, 'the size of a block is not what its items take')
-  }
-  cursor.depth--
+  })
 }
