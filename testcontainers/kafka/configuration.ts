@@ -50,9 +50,6 @@ export function kafkaProperties(layout: KafkaLayout, extra: Readonly<Record<stri
     'share.coordinator.state.topic.min.isr': 1,
     'min.insync.replicas': 1,
 
-    // After SIGKILL the controller takes the old broker for alive until its session ends: 9 s by default.
-    'broker.session.timeout.ms': 2_000,
-    'broker.heartbeat.interval.ms': 500,
     'group.initial.rebalance.delay.ms': 0,
     'group.min.session.timeout.ms': 1_000,
     'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1_000,
@@ -76,6 +73,19 @@ export function kafkaProperties(layout: KafkaLayout, extra: Readonly<Record<stri
   return lines.join('')
 }
 
+/** Settings of the controller without its broker, on the same data: it takes the broker for dead at once. */
+export function controllerProperties({ controllerPort, data }: KafkaLayout): string {
+  return `process.roles=controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:${controllerPort}
+controller.listener.names=CONTROLLER
+listeners=CONTROLLER://127.0.0.1:${controllerPort}
+log.dirs=${data.replaceAll('\\', '/')}
+broker.session.timeout.ms=500
+broker.heartbeat.interval.ms=100
+`
+}
+
 /** Arguments of Kafka's storage tool that make an empty data folder for a new cluster, with the SCRAM users in it. */
 export function formatArguments(clusterId: string, propertiesPath: string): string[] {
   const { bob } = KAFKA_USERS
@@ -86,7 +96,7 @@ export function formatArguments(clusterId: string, propertiesPath: string): stri
   return ['format', '--ignore-formatted', '-t', clusterId, '-c', propertiesPath, ...scram]
 }
 
-/** Log settings: warnings, and the one line that says that the server is up. */
+/** Log settings: warnings, and the lines that say that the server is up and that the controller takes a broker for dead. */
 export const LOG4J_PROPERTIES = `rootLogger.level=WARN
 rootLogger.appenderRef.console.ref=console
 appender.console.type=Console
@@ -95,7 +105,12 @@ appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=%d %p %c{1} %m%n
 logger.server.name=kafka.server.KafkaRaftServer
 logger.server.level=INFO
+logger.replication.name=org.apache.kafka.controller.ReplicationControlManager
+logger.replication.level=INFO
 `
 
 /** What the server writes when clients can connect. */
 export const READY = 'Kafka Server started'
+
+/** What the controller writes when the session of the broker that was killed has ended. */
+export const FENCED = 'Fencing broker 1 .* because its session has timed out'

@@ -14,14 +14,18 @@ export interface LocalServerOptions {
   readonly logFile: string
   /** Milliseconds that a graceful end may take. */
   readonly stopTimeout: number
-  /** Resolves when clients can connect; called again after each end. */
-  start(): Promise<GuardedProcess>
+  /**
+   * Resolves when clients can connect; called again after each end.
+   * @param crashed the one before was killed
+   */
+  start(crashed: boolean): Promise<GuardedProcess>
 }
 
 /** The lifecycle of a server process. Add what is special to one with `Object.assign`, which keeps `pid` alive. */
 export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
   const { title, url, directory, logFile, stopTimeout, start } = options
-  let current = await start()
+  let current = await start(false)
+  let crashed = false
   let stopped = false
   const stop = async (): Promise<void> => {
     if (stopped) return
@@ -39,9 +43,11 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
     async restart() {
       if (stopped) throw new Error(`the ${title} of ${url} was stopped and its data removed: start a new one`)
       await current.terminate(stopTimeout)
-      current = await start()
+      current = await start(crashed)
+      crashed = false
     },
     async kill() {
+      crashed = true
       await current.kill()
     },
     stop,

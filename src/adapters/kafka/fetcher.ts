@@ -1,3 +1,4 @@
+import { diagnose } from '../../core/diagnostics.ts'
 import type { Environment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { TopicPartition } from '../../spec/log-reader.ts'
@@ -5,6 +6,7 @@ import type { Connection } from './connection.ts'
 import { classify, explain, isStaleMetadata, protocolError } from './errors.ts'
 import { type FetchedPartition, fetchRecords } from './fetch.ts'
 import { type RecordSet, scanBatches } from './records.ts'
+import type { StableEnd } from './stable-end.ts'
 
 /** A partition as far as reading it goes. */
 export interface ReadState extends TopicPartition {
@@ -17,6 +19,7 @@ export interface ReadState extends TopicPartition {
   turn: number
   /** Since when it could not be read. */
   failingSince: number | undefined
+  readonly stable: StableEnd
 }
 
 export interface FetcherContext {
@@ -28,6 +31,8 @@ export interface FetcherContext {
   readonly timeout: number
   /** Ms of failures in a row after which they are told. */
   readonly patience: number
+  /** Ms for which no transaction of ours may be open. */
+  readonly longestTransaction: number
   readonly onRecords: (state: ReadState, set: RecordSet, highWatermark: number) => void
   /** One partition cannot be read on; it is silent until it is sought again. */
   readonly onPartitionFailed: (error: unknown) => void
@@ -172,7 +177,12 @@ export class Fetcher {
     }
     state.failingSince = undefined
     const { end, next } = scanBatches(answer.bytes, from)
-    if (next === from) return false
+    if (next === from) {
+      const { environment, longestTransaction } = this.#context
+      const overdue = state.stable.overdue(answer, from, longestTransaction, environment.monotonic())
+      if (overdue) diagnose('receive-retried', { topics: [topic], attempt: 1, error: overdue })
+      return false
+    }
     state.offset = next
     // Partitions that had something go to the end of the row, so that none starves the others.
     this.#states.delete(keyOf(state))

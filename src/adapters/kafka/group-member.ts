@@ -25,6 +25,8 @@ export interface GroupMemberContext {
   /** Ms that the group waits for members to join again. */
   readonly rebalanceTimeout: number
   readonly heartbeatInterval: number
+  /** To go on as; empty: a new member. */
+  readonly memberId: string
   /** What the reader holds right now. */
   readonly held: () => readonly TopicPartition[]
   /** The member is in a new generation, with these partitions. */
@@ -60,7 +62,7 @@ const passing: readonly number[] = [14, 15, 16]
  */
 export class GroupMember {
   readonly #context: GroupMemberContext
-  #membership: Membership = { memberId: '', generation: -1 }
+  #membership: Membership
   /** The subscription that was sent is not true any more. */
   #changed = true
   #stable = false
@@ -75,6 +77,7 @@ export class GroupMember {
 
   constructor(context: GroupMemberContext) {
     this.#context = context
+    this.#membership = { memberId: context.memberId, generation: -1 }
   }
 
   get membership(): Membership {

@@ -2,6 +2,7 @@ import type { Environment, Timer } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import type { PartitionsAssigned, PartitionsRevoked, TopicPartition } from '../../spec/log-reader.ts'
 import { keyOf, type ReadState } from './fetcher.ts'
+import { StableEnd } from './stable-end.ts'
 
 /** A partition that this member holds. */
 export interface Holding extends ReadState {
@@ -92,7 +93,7 @@ export class Holdings {
     const added = this.#assigned.filter(place => !this.find(place))
     if (added.length === 0) return
     for (const place of added) {
-      const holding: Holding = { ...place, ...fresh }
+      const holding: Holding = { ...place, ...fresh() }
       this.#held.set(keyOf(place), holding)
       this.#context.onHeld(holding)
     }
@@ -132,14 +133,17 @@ export class Holdings {
   }
 }
 
-const fresh = {
-  offset: undefined,
-  delivered: 0,
-  paused: false,
-  turn: 0,
-  failingSince: undefined,
-  revoking: false,
-  sought: 0
+function fresh(): Omit<Holding, keyof TopicPartition> {
+  return {
+    offset: undefined,
+    delivered: 0,
+    paused: false,
+    turn: 0,
+    failingSince: undefined,
+    stable: new StableEnd(),
+    revoking: false,
+    sought: 0
+  }
 }
 
 function placeOf({ topic, partition }: TopicPartition): TopicPartition {

@@ -14,6 +14,7 @@ import { Connection } from './connection.ts'
 import { classify, type Classified } from './errors.ts'
 import { KafkaLogReader } from './log-reader.ts'
 import { type KafkaOptions, readKafkaOptions, type ReadKafkaOptions } from './options.ts'
+import { Orphans } from './orphans.ts'
 import { KafkaPartitionReader } from './partition-reader.ts'
 import type { WriteOptions } from './produce.ts'
 import { KafkaProducer } from './producer.ts'
@@ -50,6 +51,7 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
   readonly location: string
   readonly #options: ReadKafkaOptions
   readonly #lanes: Connection[] = []
+  readonly #orphans = new Orphans()
   readonly #life = new Lifecycle<Opened>('kafka')
   #laneTurn = 0
 
@@ -97,14 +99,22 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
       findCodec,
       timeout,
       rebalanceTimeout,
-      heartbeatInterval
+      heartbeatInterval,
+      longestTransaction: this.#longestTransaction,
+      orphans: this.#orphans
     })
     return this.#life.opening(reader)
   }
 
   async partitionReader(options: PartitionReaderOptions): Promise<PartitionReader> {
     const { environment, findCodec } = this.#life.ready()
-    const context = { connection: this.#connection(), environment, findCodec, timeout: this.#options.requestTimeout }
+    const context = {
+      connection: this.#connection(),
+      environment,
+      findCodec,
+      timeout: this.#options.requestTimeout,
+      longestTransaction: this.#longestTransaction
+    }
     return this.#life.opening(new KafkaPartitionReader(options, context))
   }
 
@@ -132,6 +142,11 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
     await this.#life.close(async () => {
       await Promise.all(this.#lanes.map(lane => lane.close()))
     })
+  }
+
+  /** The broker ends ours after their time-out; the rest is for its own clock. */
+  get #longestTransaction(): number {
+    return 2 * this.#options.transactionTimeout
   }
 
   #connection(): Connection {

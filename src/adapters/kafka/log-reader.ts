@@ -17,9 +17,9 @@ import { Fetcher, type ReadState } from './fetcher.ts'
 import { GroupMember } from './group-member.ts'
 import { type Holding, Holdings } from './holdings.ts'
 import { commitPositions } from './commit.ts'
+import type { Orphans } from './orphans.ts'
 import { committedOffsets, earliest, listOffset, offsetOf } from './offsets.ts'
 import { countWithin, decodeRecords } from './records.ts'
-import { within } from './within.ts'
 
 export interface LogReaderContext {
   /** For records, offsets and commits. */
@@ -31,6 +31,8 @@ export interface LogReaderContext {
   readonly timeout: number
   readonly rebalanceTimeout: number
   readonly heartbeatInterval: number
+  readonly longestTransaction: number
+  readonly orphans: Orphans
 }
 
 type Queued =
@@ -70,6 +72,7 @@ export class KafkaLogReader implements LogReader {
       maxBytes,
       timeout,
       patience: sessionTimeout,
+      longestTransaction: context.longestTransaction,
       onRecords: (state, set, highWatermark) =>
         this.#queue.push({ kind: 'set', state, set, highWatermark }, set.bytes.byteLength),
       onPartitionFailed: onPassing,
@@ -84,6 +87,7 @@ export class KafkaLogReader implements LogReader {
       sessionTimeout,
       rebalanceTimeout,
       heartbeatInterval,
+      memberId: context.orphans.adopt(group),
       held: () => this.#holdings.all(),
       onAssigned: partitions => this.#holdings.assign(partitions),
       onLost: () => this.#holdings.lose(),
@@ -267,20 +271,12 @@ export class KafkaLogReader implements LogReader {
   }
 
   async #close(): Promise<void> {
-    const { data, membership } = this.#context
+    const { data, membership, environment, orphans } = this.#context
     this.#queue.fail(closedError())
     this.#fetcher.stop()
     this.#holdings.close()
     await Promise.allSettled(this.#commits)
-    const { memberId } = this.#member.membership
-    // By the other sockets: those of the member may be waiting for a rebalance.
-    if (memberId !== '') {
-      const left = data
-        .coordinator('group', this.#options.group)
-        .then(coordinator => coordinator.leaveGroup({ groupId: this.#options.group, memberId }))
-      // A broker that cannot be reached must not hold up the end; the session runs out then.
-      await within(this.#context.environment, 3_000, left).catch(() => undefined)
-    }
+    await orphans.leave(this.#options.group, this.#member.membership.memberId, data, environment)
     await Promise.all([this.#member.stop(), membership.close()])
     await data.close()
   }

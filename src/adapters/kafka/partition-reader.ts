@@ -7,6 +7,7 @@ import { protocolError } from './errors.ts'
 import { type FetchedPartition, fetchRecords } from './fetch.ts'
 import { positionLost } from './fetcher.ts'
 import { offsetOf } from './offsets.ts'
+import { StableEnd } from './stable-end.ts'
 import { countWithin, decodeRecords, scanBatches } from './records.ts'
 
 export interface PartitionReaderContext {
@@ -15,6 +16,8 @@ export interface PartitionReaderContext {
   readonly findCodec: FindCodec
   /** Ms after which a request counts as lost. */
   readonly timeout: number
+  /** Ms for which no transaction of ours may be open. */
+  readonly longestTransaction: number
 }
 
 /** Longest wait at the broker in one request: how long a close may find it busy. */
@@ -44,6 +47,7 @@ export class KafkaPartitionReader implements PartitionReader {
   #reached = false
   #asked = 0
   #closed = false
+  readonly #stable = new StableEnd()
 
   constructor(options: PartitionReaderOptions, context: PartitionReaderContext) {
     this.#options = options
@@ -121,6 +125,10 @@ export class KafkaPartitionReader implements PartitionReader {
     this.#asked = asked
     // Not the last stable offset: a transaction that is being ended right now must not be missed (contract).
     this.#reached = next >= answer.highWatermark
+    const { environment, longestTransaction } = this.#context
+    const overdue =
+      readCommitted && next === from && this.#stable.overdue(answer, from, longestTransaction, environment.monotonic())
+    if (overdue) throw overdue
   }
 
   #fetch(wait: number, asked: number): Promise<Fetched> {

@@ -24,8 +24,8 @@ describe.runIf(running)(`kafka over a network that breaks${notRun}`, () => {
     return adapter
   }
 
-  const behind = (network: Network): Promise<KafkaAdapter> =>
-    keep(open({ brokers: [], client: network.client(), requestTimeout: 1500 }))
+  const behind = (network: Network, requestTimeout = 1500): Promise<KafkaAdapter> =>
+    keep(open({ brokers: [], client: network.client({ requestTimeout }), requestTimeout }))
 
   async function took(call: () => Promise<unknown>): Promise<number> {
     const started = performance.now()
@@ -78,7 +78,7 @@ describe.runIf(running)(`kafka over a network that breaks${notRun}`, () => {
 
   it('many that find a connection broken open one new one together', async () => {
     const network = new Network()
-    const adapter = await behind(network)
+    const adapter = await behind(network, 10_000)
     const topic = await createTopic(adapter, 4)
     const producer = await adapter.producer()
     await producer.send(numbers(topic, 0, 1))
@@ -90,6 +90,29 @@ describe.runIf(running)(`kafka over a network that breaks${notRun}`, () => {
     for (const [result] of await Promise.all(sends)) expect(result!.ok).toBe(true)
     expect(network.opened - before).toBeLessThanOrEqual(2)
   })
+
+  it('a member that could not leave its group does not hold up the next one', async () => {
+    const network = new Network()
+    const adapter = await behind(network)
+    const topic = await createTopic(adapter, 2)
+    const options = { group: topic, topics: [topic], sessionTimeout: 60_000, maxBytes: 1 << 18 }
+    const assigned = async (reader: LogReader): Promise<number> => {
+      for (const end = performance.now() + 20_000; performance.now() < end;)
+        for (const event of await reader.receive({ wait: 500 }))
+          if (event.kind === 'partitions-assigned') return event.partitions.length
+      return 0
+    }
+    const first = await adapter.logReader!(options)
+    expect(await assigned(first)).toBe(2)
+    network.cut()
+    await first.close()
+    network.restore()
+    const second = await adapter.logReader!(options)
+    expect(await assigned(second)).toBe(2)
+    // Nor does one that the group has forgotten: it gets a new name.
+    await second.close()
+    expect(await assigned(await adapter.logReader!(options))).toBe(2)
+  }, 60_000)
 
   it('shaken for some seconds, nothing hangs, nothing acknowledged is lost, nothing is torn', async () => {
     const network = new Network()

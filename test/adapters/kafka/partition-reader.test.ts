@@ -67,6 +67,38 @@ describe.runIf(running)(`the partition reader of kafka${notRun}`, () => {
     return adapter.partitionReader!({ topic, partition: 0, from, readCommitted, maxBytes: 1 << 20 })
   }
 
+  it('tells of a transaction that nobody ends', async () => {
+    const topic = await createTopic(adapter)
+    const impatient = await open({ transactionTimeout: 1_000 })
+    const producer = await adapter.producer()
+    await producer.send([record(topic, 0, 'before')])
+    const transaction = await (await transactional()).transaction()
+    await transaction.send({ topic, messages: messages('hidden') })
+    await producer.send([record(topic, 0, 'behind')])
+
+    const options = { topic, partition: 0, from: 'earliest', readCommitted: true, maxBytes: 1 << 20 } as const
+    const hidden = await impatient.partitionReader!(options)
+    const seen: string[] = []
+    const error = await failure(
+      (async () => {
+        for (;;) seen.push(...texts((await hidden.receive({ wait: 200 })).records))
+      })()
+    )
+    expect(seen).toEqual(['before'])
+    expect(impatient.classify(error)).toEqual({ code: 'timeout', retryable: true })
+    expect((error as Error).message).toMatch(
+      new RegExp(`a transaction at offset 1 of ${topic}/0 has not ended for \\d+ s .*hides the 2 offsets.*find-hanging`)
+    )
+    // Nothing is left out once it has ended.
+    await transaction.commit()
+    await until(async () => {
+      seen.push(...texts((await hidden.receive({ wait: 200 })).records))
+      return seen.length === 3
+    })
+    expect(seen).toEqual(['before', 'hidden', 'behind'])
+    await impatient.close()
+  })
+
   it('hides what was aborted, by two transactions at the same time too, wherever it starts', async () => {
     const topic = await createTopic(adapter)
     const [first, second] = [await transactional(), await transactional()]
