@@ -11,8 +11,8 @@ export interface Cell {
   present: boolean
   /** Changed since the last commit. */
   dirty: boolean
-  /** When the value is gone, ms. */
-  lapsesAt: number
+  /** When the value is gone, ms; `undefined`: never. Not Infinity: a number would be one more object per cell. */
+  lapsesAt: number | undefined
   /** Of its row, 0 while it has none. */
   bytes: number
   /** Asked for since the eviction last came by. */
@@ -21,8 +21,12 @@ export interface Cell {
   stored: RowForm | undefined
 }
 
-/** A cell as it was, for taking back. */
-type Before = Readonly<Pick<Cell, 'value' | 'present' | 'dirty' | 'lapsesAt'>> & { readonly isNew: boolean }
+/** A change, with what the cell was before it. */
+export interface Change extends Readonly<Pick<Cell, 'value' | 'present' | 'dirty' | 'lapsesAt'>> {
+  readonly cells: Cells
+  readonly cell: Cell
+  readonly isNew: boolean
+}
 
 /** What a cell takes beside its row, about. */
 const cellBytes = 160
@@ -41,6 +45,9 @@ export class Cells {
   mixed: boolean = false
   readonly #form: RowForm
   readonly #cells = new Map<string, Cell>()
+  /** Found last: a handler that gets and sets looks for one key several times. */
+  #lastKey: string | undefined
+  #last: Cell | undefined
   #dirty: Cell[] = []
   #hand: Iterator<Cell> | undefined
   #broom: Iterator<Cell> | undefined
@@ -59,9 +66,12 @@ export class Cells {
 
   /** `undefined`: there is no value. */
   get(key: string): Cell | undefined {
-    const cell = this.#cells.get(key)
+    const isLast = key === this.#lastKey && (this.#last !== undefined || this.complete)
+    const cell = isLast ? this.#last : this.#cells.get(key)
     if (cell) cell.used = true
     else if (!this.complete) throw new StreamError('internal', `state '${this.name}' was read before it was fetched`)
+    this.#lastKey = key
+    this.#last = cell
     return cell
   }
 
@@ -71,17 +81,17 @@ export class Cells {
     return this.mixed ? [own, { slot: slotOf(this.name, this.#form === 'timed' ? 'plain' : 'timed'), key }] : [own]
   }
 
-  /** Gives what takes the change back; several are taken back in reverse order. */
-  change(key: string, value: unknown, present: boolean, lapsesAt: number): () => void {
+  change(key: string, value: unknown, present: boolean, lapsesAt: number | undefined): Change {
     const known = this.get(key)
     const cell = known ?? this.#add(key)
-    const { dirty } = cell
-    const before: Before = { value: cell.value, present: cell.present, dirty, lapsesAt: cell.lapsesAt, isNew: !known }
+    const { value: before, present: wasPresent, dirty, lapsesAt: wouldLapse } = cell
+    const isNew = known === undefined
+    const change = { cells: this, cell, isNew, value: before, present: wasPresent, dirty, lapsesAt: wouldLapse }
     cell.value = value
     cell.present = present
     cell.lapsesAt = lapsesAt
     if (!dirty) this.#touch(cell)
-    return () => this.#takeBack(cell, before)
+    return change
   }
 
   /** A row of the store. */
@@ -120,7 +130,8 @@ export class Cells {
       this.#broom ??= this.#cells.values()
       const { value: cell, done } = this.#broom.next()
       if (done) return void (this.#broom = undefined)
-      if (cell.present && cell.lapsesAt <= time) this.change(cell.key, undefined, false, Infinity)
+      if (cell.present && cell.lapsesAt !== undefined && cell.lapsesAt <= time)
+        this.change(cell.key, undefined, false, undefined)
     }
   }
 
@@ -168,7 +179,7 @@ export class Cells {
   #encoded({ value, lapsesAt }: Cell): Uint8Array {
     try {
       const payload = this.codec.encode(value)
-      return this.lifetime ? timedRow(lapsesAt, payload) : payload
+      return this.lifetime ? timedRow(lapsesAt ?? Infinity, payload) : payload
     } catch (error) {
       const cause = asStreamError(error, 'bad-record', 'it does not encode')
       throw new StreamError(
@@ -181,16 +192,25 @@ export class Cells {
 
   #add(key: string): Cell {
     const cell: Cell = {
-      ...{ key, value: undefined, present: false, dirty: false, lapsesAt: Infinity, bytes: 0, used: true },
+      key,
+      value: undefined,
+      present: false,
+      dirty: false,
+      lapsesAt: undefined,
+      bytes: 0,
+      used: true,
       stored: undefined
     }
     this.#cells.set(key, cell)
+    this.#lastKey = key
+    this.#last = cell
     this.bytes += cellBytes + key.length
     return cell
   }
 
   #drop(cell: Cell): void {
     this.#cells.delete(cell.key)
+    if (this.#last === cell) this.#lastKey = this.#last = undefined
     this.bytes -= cellBytes + cell.key.length + cell.bytes
   }
 
@@ -204,7 +224,8 @@ export class Cells {
     this.#dirty.push(cell)
   }
 
-  #takeBack(cell: Cell, { value, present, dirty, lapsesAt, isNew }: Before): void {
+  /** Several changes are taken back in reverse order. */
+  takeBack({ cell, value, present, dirty, lapsesAt, isNew }: Change): void {
     cell.value = value
     cell.present = present
     cell.lapsesAt = lapsesAt

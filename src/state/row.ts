@@ -58,9 +58,9 @@ export function payloadOf(value: Uint8Array, form: RowForm): Uint8Array {
   throw new StreamError('corrupt', `a row of state with a lifetime has ${value.byteLength} bytes`)
 }
 
-/** When the value of a row is gone, ms. */
-export function lapseOf(value: Uint8Array, form: RowForm): number {
-  return form === 'timed' ? view(value).readDoubleBE(0) : Infinity
+/** When the value of a row is gone, ms; `undefined`: never. */
+export function lapseOf(value: Uint8Array, form: RowForm): number | undefined {
+  return form === 'timed' ? view(value).readDoubleBE(0) : undefined
 }
 
 export function timedRow(lapsesAt: number, payload: Uint8Array): Buffer {

@@ -1,6 +1,6 @@
 import { view } from '../core/codec.ts'
 import { StreamError } from '../core/errors.ts'
-import { Cells } from './cells.ts'
+import { Cells, type Change } from './cells.ts'
 import type { KeyedState, StateDefinitions } from './keyed.ts'
 import { formOf, lapseOf, type RowPlace, type StateRow } from './row.ts'
 
@@ -18,7 +18,7 @@ export class TaskState {
   /** Bytes that it may hold in memory, about: finite only where what is let go can be fetched again. */
   limit: number = Infinity
   readonly #states = new Map<string, Cells>()
-  readonly #undo: (() => void)[] = []
+  readonly #undo: Change[] = []
   readonly #now: () => number
   #raw: Uint8Array | null = null
   #key: string | null = null
@@ -56,7 +56,7 @@ export class TaskState {
 
   /** Takes back what was written since `begin`. */
   rollback(): void {
-    while (this.#undo.length > 0) this.#undo.pop()!()
+    for (let change; (change = this.#undo.pop());) change.cells.takeBack(change)
   }
 
   /** Restores one row; not a change. Unknown slots are kept out: the handler no longer declares them. */
@@ -112,7 +112,8 @@ export class TaskState {
     for (const row of rows) {
       const [name, form] = formOf(row.slot)
       const cells = this.#states.get(name)
-      if (cells && row.value && lapseOf(row.value, form) <= this.#timeOf(cells, watermark)) cells.loadLapsed(row)
+      const lapsesAt = row.value ? lapseOf(row.value, form) : undefined
+      if (cells && lapsesAt !== undefined && lapsesAt <= this.#timeOf(cells, watermark)) cells.loadLapsed(row)
     }
   }
 
@@ -167,14 +168,15 @@ export class TaskState {
         const key = current()
         const cell = cells.get(key)
         // Hidden, not deleted: a record before this one may come after it, or be tried again.
-        if (!cell?.present || cell.lapsesAt <= this.#timeOf(cells, this.#eventTime)) return initial
+        if (!cell?.present) return initial
+        if (cell.lapsesAt !== undefined && cell.lapsesAt <= this.#timeOf(cells, this.#eventTime)) return initial
         return cell.value === undefined ? initial : cell.value
       },
       set: value => {
         const key = current()
-        this.#undo.push(cells.change(key, value, true, lifetime ? this.#lapse(cells, key) : Infinity))
+        this.#undo.push(cells.change(key, value, true, lifetime ? this.#lapse(cells, key) : undefined))
       },
-      delete: () => void this.#undo.push(cells.change(current(), undefined, false, Infinity))
+      delete: () => void this.#undo.push(cells.change(current(), undefined, false, undefined))
     }
   }
 
@@ -183,8 +185,8 @@ export class TaskState {
     const time = this.#timeOf(cells, this.#eventTime)
     const lapsesAt = time + cells.lifetime!.milliseconds
     const before = cells.get(key)
-    const lives = before?.present && before.lapsesAt > time && before.lapsesAt !== Infinity
-    return lives ? Math.max(lapsesAt, before.lapsesAt) : lapsesAt
+    const lives = before?.present && before.lapsesAt !== undefined && before.lapsesAt > time
+    return lives ? Math.max(lapsesAt, before.lapsesAt!) : lapsesAt
   }
 }
 

@@ -56,13 +56,16 @@ class BrokerTaskLog implements TaskLog {
   epoch = 0
   last: LastCommit | undefined
   readonly unsent: readonly [] = []
-  #state = new Map<string, StateRow>()
+  /** Rows by the encoded name of their slot, then by key. */
+  #state = new Map<string, Map<string, Uint8Array>>()
   #producer: FencedProducer | undefined
   readonly #adapter: AnyAdapter
   readonly #task: TaskName
   readonly #topic: string
   readonly #partition: number
   readonly #prefix: Buffer
+  readonly #headPrefix: Buffer
+  readonly #slotPrefixes = new Map<string, Buffer>()
 
   constructor(adapter: AnyAdapter, task: TaskName, partition: number) {
     this.#adapter = adapter
@@ -70,13 +73,14 @@ class BrokerTaskLog implements TaskLog {
     this.#topic = changelogTopic(task.pipeline, task.stage)
     this.#partition = partition
     this.#prefix = Buffer.from(`${task.id}\0`, 'utf8')
+    this.#headPrefix = Buffer.concat([this.#prefix, Buffer.from('h')])
   }
 
   /** The rows of the last commit, handed over once: recovery is their only reader. */
   get state(): Iterable<StateRow> {
-    const rows = this.#state
+    const slots = this.#state
     this.#state = new Map()
-    return rows.values()
+    return rowsOf(slots)
   }
 
   // First the fence, which also ends what the predecessor left open; only then the end of the changelog is final (R0, R1).
@@ -103,10 +107,9 @@ class BrokerTaskLog implements TaskLog {
 
   async append(commit: Commit): Promise<AppendOutcome> {
     const records = [...commit.outputs]
-    for (const row of commit.state)
-      records.push(this.#record(Buffer.from(`s${encodeURIComponent(row.slot)}\0`), row.key, row.value))
+    for (const { slot, key, value } of commit.state) records.push(this.#record(this.#slotPrefix(slot), key, value))
     records.push({
-      ...this.#record(Buffer.from('h'), '', commit.head),
+      ...this.#record(this.#headPrefix, '', commit.head),
       headers: { number: Buffer.from(String(commit.number)), token: Buffer.from(commit.token) }
     })
     const positions = commit.positions
@@ -142,8 +145,20 @@ class BrokerTaskLog implements TaskLog {
     })
   }
 
-  #record(kind: Buffer, key: string, value: Uint8Array | null): OutgoingRecord {
-    const bytes = Buffer.concat([this.#prefix, kind, Buffer.from(key, 'latin1')])
+  /** Slots are few: a state each. */
+  #slotPrefix(slot: string): Buffer {
+    let prefix = this.#slotPrefixes.get(slot)
+    if (!prefix) {
+      prefix = Buffer.concat([this.#prefix, Buffer.from(`s${encodeURIComponent(slot)}\0`)])
+      this.#slotPrefixes.set(slot, prefix)
+    }
+    return prefix
+  }
+
+  #record(prefix: Buffer, key: string, value: Uint8Array | null): OutgoingRecord {
+    const bytes = Buffer.allocUnsafe(prefix.length + key.length)
+    bytes.set(prefix)
+    if (key !== '') bytes.write(key, prefix.length, 'latin1')
     return {
       topic: this.#topic,
       partition: this.#partition,
@@ -158,19 +173,27 @@ class BrokerTaskLog implements TaskLog {
   #restore(record: RawRecord): void {
     if (record.key === null) return
     const key = view(record.key)
-    if (!key.subarray(0, this.#prefix.length).equals(this.#prefix)) return
-    const rest = key.subarray(this.#prefix.length)
-    if (rest[0] === 0x68 /* h */) {
+    const start = this.#prefix.length
+    if (key.length <= start || this.#prefix.compare(key, 0, start) !== 0) return
+    if (key[start] === 0x68 /* h */) {
       if (record.value === null) return
       const number = Number(headerText(record.headers, 'number'))
       this.last = { number, token: headerText(record.headers, 'token') ?? '', head: record.value }
       return
     }
-    const end = rest.indexOf(0)
-    const slot = decodeURIComponent(rest.toString('utf8', 1, end))
-    const rowKey = rest.toString('latin1', end + 1)
-    const id = `${slot}\0${rowKey}`
-    if (record.value === null) this.#state.delete(id)
-    else this.#state.set(id, { slot, key: rowKey, value: record.value })
+    const end = key.indexOf(0, start)
+    const slot = key.toString('latin1', start + 1, end)
+    const rowKey = key.toString('latin1', end + 1)
+    let rows = this.#state.get(slot)
+    if (!rows) this.#state.set(slot, (rows = new Map()))
+    if (record.value === null) rows.delete(rowKey)
+    else rows.set(rowKey, record.value)
+  }
+}
+
+function* rowsOf(slots: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>): Iterable<StateRow> {
+  for (const [encoded, rows] of slots) {
+    const slot = decodeURIComponent(encoded)
+    for (const [key, value] of rows) yield { slot, key, value }
   }
 }
