@@ -43,10 +43,20 @@ export interface SchemaFraming {
 export interface SchemaHeaders {
   /** Where it is looked for, as messages say it: `header 'content-type'`. */
   readonly place: string
-  /** What each record carries that is written with the schema. Nothing: its id goes in front of the payload. */
-  write(schema: RegisteredSchema, part: 'key' | 'value'): Headers | undefined
-  /** The id that the headers of a record name, `undefined` when they name none. Throws `bad-record`. */
-  read(headers: Headers, part: 'key' | 'value'): SchemaId | undefined
+  /**
+   * What each record carries that is written with the schema. Nothing: its id goes in front of the payload.
+   *
+   * @param named of Protobuf: what says which message of its file the payload is; where it has its place behind the id, it goes there
+   */
+  write(schema: RegisteredSchema, part: 'key' | 'value', named?: Uint8Array): Headers | undefined
+  /**
+   * The id that the headers of a record name, `undefined` when they name none. Throws `bad-record`.
+   *
+   * @param named something may stand behind the id that says which message it is
+   */
+  read(headers: Headers, part: 'key' | 'value', named?: boolean): SchemaId | undefined
+  /** What stands behind that id. Absent where nothing does. */
+  named?(headers: Headers, part: 'key' | 'value'): Uint8Array | undefined
   /** Records that name no id anywhere are read as if written with the topic's own schema. Without it they are refused. */
   readonly absent?: 'own'
 }
@@ -61,6 +71,11 @@ export interface SchemaRegistry {
   readonly framing?: SchemaFraming
   /** Ids stand in headers, where there are headers. What stands in front of a payload is read all the same. */
   readonly headers?: SchemaHeaders
+  /**
+   * How a Protobuf payload says which message of its file it is. `indexes`, the default: by Confluent's message indexes, behind the id;
+   * `position`: by one number, as AWS Glue; `only`: not at all, a file has one message (Pub/Sub).
+   */
+  readonly messages?: 'indexes' | 'position' | 'only'
   /** What a subject is called here when the codec does not say. Default: `<topic>-value`, `<topic>-key`. */
   subject?(context: {
     readonly topic: string

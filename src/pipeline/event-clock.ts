@@ -41,6 +41,9 @@ export class EventClock {
   readonly #parts: ClockParts
   /** The last watermark that `onWatermark` was told. */
   #told: number
+  /** The schema of its key was asked for. */
+  #fetched: TimerEntry | undefined
+  #decoded: { readonly timer: TimerEntry; readonly key: unknown } | undefined
 
   constructor(parts: ClockParts, watermark: number) {
     this.#parts = parts
@@ -78,7 +81,7 @@ export class EventClock {
       const interval = completion?.due(watermark)
       if (!timer && !interval) return this.#tell()
       if (full()) return undefined
-      const fetching = timer && this.#parts.loader.fetchDue(watermark)
+      const fetching = timer && (this.#parts.loader.fetchDue(watermark) ?? this.#fetchKey(timer))
       if (fetching) return fetching.then(() => this.#fire())
       // A timer at the end of an interval belongs to it.
       const isOver = interval !== undefined && (timer === undefined || interval.end < timer.time)
@@ -98,13 +101,35 @@ export class EventClock {
     return undefined
   }
 
+  /**
+   * Fetches the schema that the key was written with, when it is not known: a timer that was restored, or that has waited for long,
+   * may be older than all that this run has read. Once: what then does not decode is an error of its own.
+   */
+  #fetchKey(timer: TimerEntry): Promise<void> | undefined {
+    const codec = this.#parts.input.key
+    if (!codec.prepare || this.#fetched === timer) return undefined
+    try {
+      this.#keyOf(timer)
+      return undefined
+    } catch {
+      return codec.prepare([bytesOf(timer)])?.then(() => void (this.#fetched = timer))
+    }
+  }
+
+  #keyOf(timer: TimerEntry): unknown {
+    if (this.#decoded?.timer !== timer)
+      this.#decoded = { timer, key: decodePart(this.#parts.input, 'key', bytesOf(timer)) }
+    return this.#decoded.key
+  }
+
   #one(timer: TimerEntry): Promise<void> | undefined {
-    const { context, timers, logic, outputs, input } = this.#parts
+    const { context, timers, logic, outputs } = this.#parts
     const { time, name } = timer
-    const keyBytes = Buffer.from(timer.key, 'latin1')
-    context.begin(keyBytes, timer)
+    context.begin(bytesOf(timer), timer)
     timers.cancel(timer)
-    const result = logic.fire({ key: decodePart(input, 'key', keyBytes), time, name }, context)
+    const key = this.#keyOf(timer)
+    this.#decoded = undefined // Another attempt gets a key of its own.
+    const result = logic.fire({ key, time, name }, context)
     return isPromise(result)
       ? Promise.resolve(result).then(entries => outputs.collect(entries, time))
       : outputs.collect(result, time)
@@ -170,6 +195,10 @@ export class EventClock {
     this.#parts.context.rollback()
     this.#parts.outputs.rollback(mark)
   }
+}
+
+function bytesOf({ key }: TimerEntry): Buffer {
+  return Buffer.from(key, 'latin1')
 }
 
 function earlier(left: number | undefined, right: number | undefined): number | undefined {

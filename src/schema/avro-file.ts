@@ -3,25 +3,16 @@ import { StreamError } from '../core/errors.ts'
 import { checkAvro } from './avro/compatibility.ts'
 import { canonicalOf } from './avro/canonical.ts'
 import { buildChecked, createEngine, resolve, type AvroEngine } from './avro/codec.ts'
-import {
-  blockLimit,
-  ChunkReader,
-  compressed,
-  decompressed,
-  magic,
-  sized,
-  syncSize,
-  varint,
-  type Compression
-} from './avro/container.ts'
+import { compressions, compressorOf, isCompression, type Compression } from './avro/compression.ts'
+import { blockLimit, ChunkReader, magic, sized, syncSize, varint } from './avro/container.ts'
 import type { AvroSchema, AvroValue } from './avro/infer.ts'
 import { fromText, parseAvro } from './avro/parse.ts'
 import { loadAvsc, type AvscResolver } from './avro/peer.ts'
 import { proofOf, type Proof } from './avro/proof.ts'
 
 export interface AvroFileOptions {
-  /** How blocks are written. Default `null`, none; both kinds are read. */
-  readonly compression?: 'null' | 'deflate'
+  /** How blocks are written; all kinds are read. Default `null`, none. `snappy` needs the package `snappy`. */
+  readonly compression?: 'null' | 'deflate' | 'snappy' | 'zstandard'
   /** Bytes of values in a block, before it is compressed. Default 65,536. */
   readonly blockSize?: number
   /** How `long` looks, see `avro`. */
@@ -37,7 +28,7 @@ export interface AvroFile<Value> {
   /**
    * The values of a file, given in chunks of any size, whatever schema it was written with that this one can read. Rejects with
    * `bad-schema` (it cannot), `corrupt` (cut, spoiled, no Avro file), `bad-record` (bytes that are no values of the schema),
-   * `unsupported` (another compression).
+   * `unsupported` (another compression), `peer-missing`.
    */
   read(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Value, void, undefined>
 }
@@ -48,7 +39,7 @@ type LongOf<Options> = Options extends { readonly long: 'number' } ? number : bi
  * Avro files, `.avro`, as Spark, Hive, BigQuery and the tools of Avro write and read them. Values are those of `avro(schema)`, and
  * are proven like those of records before anything is built of them; blocks of more than 64 MiB are refused.
  *
- * Needs the package `avsc`. Throws `bad-schema` here for a malformed schema.
+ * Needs the package `avsc`, and `snappy` for that compression. Throws `bad-schema` here for a malformed schema.
  *
  * @example
  * const trades = avroFile({ type: 'record', name: 'Trade', fields: [{ name: 'cents', type: 'long' }] })
@@ -71,16 +62,13 @@ export function avroFile(schema: unknown, options: AvroFileOptions = {}): AvroFi
   return {
     async *write(values) {
       const engine = createEngine(await loadAvsc(), parsed, long)
+      const { compress } = await compressorOf(compression)
       const sync = randomBytes(syncSize)
       yield header(definition, compression, sync)
       let items: Buffer[] = []
       let size = 0
       const block = (): Buffer => {
-        const made = Buffer.concat([
-          varint(items.length),
-          ...sized(compressed(Buffer.concat(items), compression)),
-          sync
-        ])
+        const made = Buffer.concat([varint(items.length), ...sized(compress(Buffer.concat(items))), sync])
         items = []
         size = 0
         return made
@@ -103,11 +91,12 @@ export function avroFile(schema: unknown, options: AvroFileOptions = {}): AvroFi
       try {
         const avsc = await loadAvsc()
         const head = await readHeader(reader)
+        const { decompress } = await compressorOf(head.compression)
         const engine = createEngine(avsc, parsedBlock, long)
         const writer = writerOf(engine, head.schema, text => buildChecked(avsc, text, long, false))
         while (!(await reader.atEnd())) {
           const count = await reader.long()
-          const data = decompressed(await reader.bytes(), head.compression)
+          const data = decompress(await reader.bytes(), blockLimit)
           if (count < 0) throw new StreamError('corrupt', 'Avro file: a block announces a negative count')
           const bytes = Buffer.concat(count === 0 ? [data, end] : [varint(count), data, end])
           const values = engine.decode(bytes, 0, writer.proof, writer.resolver) as unknown[]
@@ -160,8 +149,8 @@ async function readHeader(reader: ChunkReader): Promise<Header> {
   }
   const sync = Buffer.from(await reader.take(syncSize))
   const compression = meta.get('avro.codec') ?? 'null'
-  if (compression !== 'null' && compression !== 'deflate')
-    throw new StreamError('unsupported', `Avro file: it is compressed by '${compression}'; read are null and deflate`)
+  if (!isCompression(compression))
+    throw new StreamError('unsupported', `Avro file: it is compressed by '${compression}'; read are ${compressions}`)
   const schema = meta.get('avro.schema')
   if (schema === undefined) throw new StreamError('corrupt', 'Avro file: it holds no schema')
   return { schema, compression, sync }
@@ -192,8 +181,8 @@ function checkOptions(options: AvroFileOptions): void {
   for (const name of Object.keys(options))
     if (!known.includes(name)) refuse(`unknown option '${name}'; known are ${known.join(', ')}`)
   const { compression, blockSize, long } = options
-  if (compression !== undefined && compression !== 'null' && compression !== 'deflate')
-    refuse("option 'compression' must be 'null' or 'deflate'")
+  if (compression !== undefined && !isCompression(compression))
+    refuse(`option 'compression' must be one of ${compressions}`)
   if (blockSize !== undefined && !(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= blockLimit))
     refuse(`option 'blockSize' must be a whole number from 1 to ${blockLimit}`)
   if (long !== undefined && long !== 'bigint' && long !== 'number') refuse("option 'long' must be 'bigint' or 'number'")

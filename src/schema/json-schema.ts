@@ -97,12 +97,14 @@ export function jsonSchema<Value>(schema: object | boolean | string, options: Js
         name: 'json-schema',
         encode: value => jsonBytes(check(value), placement),
         decode(bytes, headers) {
-          const id = placement.beside(bytes, headers)
+          const isFramed = framing.isFramed(bytes)
+          // No text of JSON begins as an id in front does; without headers (the key of a timer) that is all there is to tell.
+          const id = isFramed && !headers ? undefined : placement.beside(bytes, headers)
           if (id !== undefined) {
             writers.get(id)
             return check(parseWhole(bytes)) as Value
           }
-          if (framing.isFramed(bytes)) writers.get(framing.idAt(bytes))
+          if (isFramed) writers.get(framing.idAt(bytes))
           return check(parseJson(bytes, framing)) as Value
         },
         prepare: (payloads, headers) => writers.prepare(payloads, headers)

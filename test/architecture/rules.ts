@@ -61,6 +61,7 @@ export const vendors: Readonly<Record<string, string | readonly string[]>> = {
   '@azure/event-hubs': 'src/adapters/eventhubs/',
   '@azure/storage-blob': 'src/adapters/eventhubs/',
   avsc: 'src/schema/avro/',
+  snappy: 'src/schema/avro/',
   ajv: 'src/schema/json/',
   '@aws-sdk/client-glue': 'src/schema/registry/glue',
   protobufjs: 'src/schema/protobuf/',

@@ -1,6 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, expect, it } from 'vitest'
 import { json, keyed, number, pipeline, processor, sink, source, text, topic } from '../../src/index.ts'
+import type { Codec } from '../../src/core/codec.ts'
+import type { SchemaId } from '../../src/core/registry.ts'
+import { avro, memoryRegistry } from '../../src/schema/index.ts'
 import { crash, drive } from '../../src/testing/index.ts'
 import { World } from './world.ts'
 
@@ -98,6 +101,59 @@ describe('timers', () => {
     })
     const { outputs } = await drive(pipeline('past', [stage]), { inputs: { events: [at(100), at(200)] } })
     expect(valuesOf(outputs['lines']).filter(line => line !== 'timer 100')).toEqual(['100', '200', 'timer 200'])
+  })
+
+  it('are restored with keys of an older schema, whose id nothing else has asked for', async () => {
+    const registry = memoryRegistry()
+    const older = avro({ type: 'record', name: 'Key', fields: [{ name: 'id', type: 'string' }] })
+    const newer = avro({
+      type: 'record',
+      name: 'Key',
+      fields: [
+        { name: 'id', type: 'string' },
+        { name: 'region', type: 'string', default: 'eu' }
+      ]
+    })
+    const fetched: unknown[] = []
+    const watched = {
+      ...registry,
+      byId: async (id: SchemaId) => {
+        fetched.push(id)
+        return registry.byId(id)
+      }
+    }
+    // Others write with the older schema, all but one.
+    const key: Codec<{ id: string; region: string }> = {
+      ...newer,
+      bind: async context => {
+        const theirs = await older.bind!({ ...context, topic: 'events' })
+        const ours = await newer.bind!({ ...context, topic: 'events' })
+        return { ...ours, encode: value => (value.region === 'us' ? ours.encode(value) : theirs.encode(value)) }
+      }
+    }
+    const keyedEvents = topic('events', { key, value: json<{ at: number }>(), eventTime: event => event.at, lateness: 10 })
+    const stage = processor({
+      name: 'restored',
+      from: keyedEvents,
+      to: lines,
+      process({ value }, { timers }) {
+        if (value.at === start) timers.at(start + 50, 'a')
+      },
+      onTimer: ({ key: { id, region }, name }) => ({ key: 'k', value: `${name} ${id} ${region}` })
+    })
+    const entry = (offset: number, region: string): unknown => ({
+      key: { id: 'x', region },
+      value: { at: start + offset }
+    })
+    const { outputs, crashes } = await drive(pipeline('restored', [stage]), {
+      inputs: { events: [entry(0, 'eu'), entry(1, 'us'), entry(2, 'us'), crash(), entry(100, 'us')] as never },
+      registry: watched,
+      commitRecords: 1
+    })
+    expect(crashes).toBe(1)
+    expect(valuesOf(outputs['lines'])).toEqual(['a x eu'])
+    // In the first life for the record, in the second for the timer.
+    expect(fetched).toEqual([1, 1])
   })
 
   it('by the thousand are committed in pieces, and a crash between them loses and repeats none', async () => {

@@ -93,3 +93,11 @@ function change(before: unknown, choose: () => number): unknown {
   return before
 }
 const promoted: Record<string, string> = { int: 'long', long: 'double', string: 'bytes', bytes: 'string' }
+
+/** Is each union one of null and another? Of others, the value alone does not tell another client which branch it was. */
+export function isPlain(schema: unknown): boolean {
+  if (Array.isArray(schema)) return schema.length <= 2 && schema.includes('null') && schema.every(isPlain)
+  if (typeof schema !== 'object' || schema === null) return true
+  const { items, values, fields } = schema as { items?: unknown; values?: unknown; fields?: { type: unknown }[] }
+  return isPlain(items) && isPlain(values) && (fields ?? []).every(({ type }) => isPlain(type))
+}

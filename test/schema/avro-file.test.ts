@@ -5,20 +5,33 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
+import { deflateRawSync, zstdCompressSync } from 'node:zlib'
 import avsc from 'avsc'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StreamError } from '../../src/core/errors.ts'
+import { compressorOf, load, type Compression } from '../../src/schema/avro/compression.ts'
 import { parseAvro } from '../../src/schema/avro/parse.ts'
 import { avroFile, type AvroFile } from '../../src/schema/index.ts'
 import { missingPython, pythonWith, runPython } from '../support/python.ts'
-import { anySchema } from './any-schema.ts'
+import { anySchema, isPlain } from './any-schema.ts'
 import { anyValue } from './any-value.ts'
-import { failure } from './support.ts'
+import { failure, varint } from './support.ts'
 
-// Object container files: ours read by fastavro and by the streams of avsc, and theirs by us.
+// Object container files: ours read by fastavro, by Apache's package for Python and by the streams of avsc, and theirs by us.
 
+const compressions = ['null', 'deflate', 'snappy', 'zstandard'] as const
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
+beforeAll(() => console.log(`seed ${seed}: repeat with FUZZ_SEED=${seed}`))
 const noPython = await missingPython()
+const requirements = [
+  'avro==1.12.2',
+  'fastavro==1.13.1',
+  'backports.zstd==1.8.0',
+  'cramjam==2.14.0',
+  'python-snappy==0.7.3',
+  'zstandard==0.25.0'
+]
 const script = fileURLToPath(new URL('./avro-file.py', import.meta.url))
 let folder: string
 beforeAll(async () => {
@@ -61,15 +74,16 @@ function* cut(bytes: Uint8Array, size: number): Generator<Uint8Array> {
 const whole = async <Value>(file: AvroFile<Value>, given: Iterable<Value>): Promise<Buffer> =>
   Buffer.concat(await all(file.write(given)))
 
-describe.each(['null', 'deflate'] as const)('%s', compression => {
-  test.skipIf(noPython)(
-    'fastavro reads ours, and we read its',
-    async () => {
-      const python = await pythonWith(['fastavro==1.13.1'])
+describe.each(compressions)('%s', compression => {
+  // Apache's own package looks at the checksum of snappy blocks, fastavro does not.
+  test.skipIf(noPython).each(['fastavro', 'apache'])(
+    '%s reads ours, and we read its',
+    async library => {
+      const python = await pythonWith(requirements)
       const file = avroFile(schema, { long: 'number', compression, blockSize: 3_000 })
-      const ours = join(folder, `ours-${compression}.avro`)
+      const ours = join(folder, `ours-${library}-${compression}.avro`)
       await pipeline(file.write(values), createWriteStream(ours))
-      const read = await runPython(python, script, ['read', ours], '')
+      const read = await runPython(python, script, [library, 'read', ours], '')
       expect(
         read
           .trim()
@@ -77,23 +91,27 @@ describe.each(['null', 'deflate'] as const)('%s', compression => {
           .map(line => JSON.parse(line) as unknown)
       ).toEqual(values)
 
-      const theirs = join(folder, `theirs-${compression}.avro`)
-      await runPython(python, script, ['write', theirs, compression], lines)
+      const theirs = join(folder, `theirs-${library}-${compression}.avro`)
+      await runPython(python, script, [library, 'write', theirs, compression], lines)
       expect(await all(file.read(createReadStream(theirs, { highWaterMark: 777 })))).toEqual(values)
     },
     400_000
   )
 
-  test('the streams of avsc read ours, and we read theirs', async () => {
-    const file = avroFile(schema, { long: 'number', compression })
-    const ours = join(folder, `ours-avsc-${compression}.avro`)
-    await pipeline(file.write(values), createWriteStream(ours))
-    expect(await all(avsc.createFileDecoder(ours) as AsyncIterable<object>)).toMatchObject(values)
-    const theirs = join(folder, `theirs-avsc-${compression}.avro`)
-    const encoder = new avsc.streams.BlockEncoder(schema as never, { codec: compression })
-    await pipeline(Readable.from(values), encoder, createWriteStream(theirs))
-    expect(await all(file.read(createReadStream(theirs)))).toEqual(values)
-  })
+  // Its streams have no other compressions of their own.
+  test.runIf(compression === 'null' || compression === 'deflate')(
+    'the streams of avsc read ours, and we read theirs',
+    async () => {
+      const file = avroFile(schema, { long: 'number', compression })
+      const ours = join(folder, `ours-avsc-${compression}.avro`)
+      await pipeline(file.write(values), createWriteStream(ours))
+      expect(await all(avsc.createFileDecoder(ours) as AsyncIterable<object>)).toMatchObject(values)
+      const theirs = join(folder, `theirs-avsc-${compression}.avro`)
+      const encoder = new avsc.streams.BlockEncoder(schema as never, { codec: compression })
+      await pipeline(Readable.from(values), encoder, createWriteStream(theirs))
+      expect(await all(file.read(createReadStream(theirs)))).toEqual(values)
+    }
+  )
 
   test('chunks of any size, and a file that was cut anywhere', async () => {
     const file = avroFile(schema, { long: 'number', compression, blockSize: 100 })
@@ -134,11 +152,37 @@ test('a file of another version of the schema', async () => {
   expect(await all(newer.read(newer.write([])))).toEqual([])
 })
 
+test.skipIf(noPython)(
+  'fastavro: 10,000 values of random schemas, read and written again',
+  async () => {
+    const python = await pythonWith(requirements)
+    const schemas = fc.sample(
+      anySchema(3).filter(any => isPlain(any) && typeof any === 'object'),
+      { seed, numRuns: 500 }
+    )
+    const files = schemas.map((any, index) => {
+      const file = avroFile<unknown>(any as object, { compression: compressions[index % 4]!, blockSize: 200 })
+      return { file, values: fc.sample(anyValue(parseAvro(any)), { seed: seed + index, numRuns: 20 }) }
+    })
+    const input: string[] = []
+    for (const { file, values: given } of files) input.push((await whole(file, given)).toString('base64'))
+    const output = await runPython(python, script, ['fastavro', 'again'], `${input.join('\n')}\n`)
+    const back = output.trim().split('\n')
+    expect(back).toHaveLength(files.length)
+    for (const [index, { file, values: given }] of files.entries())
+      expect(await all(file.read([Buffer.from(back[index]!, 'base64')]))).toEqual(given)
+  },
+  400_000
+)
+
+const everyCompression = fc.constantFrom(...compressions)
+
 test('values of any schema, there and back', async () => {
+  const numbers = [fc.nat(2 ** 30), fc.integer({ min: 1, max: 400 })] as const
   await fc.assert(
-    fc.asyncProperty(anySchema(2), fc.nat(2 ** 30), fc.integer({ min: 1, max: 400 }), async (any, seed, blockSize) => {
+    fc.asyncProperty(anySchema(2), everyCompression, ...numbers, async (any, compression, seed, blockSize) => {
       const given = fc.sample(anyValue(parseAvro(any)), { seed, numRuns: 5 })
-      const file = avroFile<unknown>(any as object, { blockSize })
+      const file = avroFile<unknown>(any as object, { blockSize, compression })
       expect(await all(file.read(file.write(given)))).toEqual(given)
     }),
     { numRuns: 150 }
@@ -174,12 +218,45 @@ test('what is no file, or a spoiled one', async () => {
     }
   expect([...codes]).toEqual(expect.arrayContaining(['corrupt', 'bad-record']))
   const packed = avroFile(schema, { long: 'number', compression: 'deflate' })
-  const text = (await whole(packed, values.slice(0, 2))).toString('latin1').replace('deflate', 'snappyy')
+  const text = (await whole(packed, values.slice(0, 2))).toString('latin1').replace('deflate', 'bzip2!!')
   expect((await refusal(Buffer.from(text, 'latin1'))).code).toBe('unsupported')
   await failure('bad-record', () => whole(file, [{ symbol: 1 } as never]))
-  for (const wrong of [{ compression: 'snappy' }, { blockSize: 0 }, { long: 'text' }, { other: 1 }])
+  for (const wrong of [{ compression: 'bzip2' }, { blockSize: 0 }, { long: 'text' }, { other: 1 }])
     expect(() => avroFile(schema, wrong as never)).toThrow(StreamError)
   expect(() => avroFile({ type: 'recrod' } as never)).toThrow('Avro schema')
+})
+
+test('spoiled blocks: a checksum of snappy that is another, lengths out of all proportion, bombs', async () => {
+  const reading = async (compression: Compression, block: Buffer): Promise<StreamError> => {
+    const bytes = await whole(avroFile('"string"', { compression }), ['a'])
+    // Behind the header, whose end is the mark, stands the only block.
+    const start = bytes.indexOf(bytes.subarray(-16)) + 16
+    const spoiled = Buffer.concat([
+      bytes.subarray(0, start),
+      varint(1),
+      varint(block.length),
+      block,
+      bytes.subarray(-16)
+    ])
+    return failure('corrupt', () => all(avroFile('"string"').read([spoiled])))
+  }
+  const { compress } = await compressorOf('snappy')
+  const block = compress(Buffer.from('0461626364', 'hex'))
+  const other = Buffer.from(block)
+  other[block.length - 1]! ^= 1
+  expect((await reading('snappy', other)).message).toContain('checksum')
+  expect((await reading('snappy', Buffer.from('00', 'hex'))).message).toContain('too short')
+  expect((await reading('snappy', Buffer.from('ffffffff0f0000000000', 'hex'))).message).toContain('announces more than')
+  expect((await reading('snappy', Buffer.from('ffffffffffffffff00', 'hex'))).message).toContain('announces more than')
+  await reading('snappy', Buffer.from('10ff0000000000', 'hex'))
+  const zeros = Buffer.alloc(80 << 20)
+  await reading('snappy', compress(zeros))
+  await reading('deflate', deflateRawSync(zeros))
+  await reading('zstandard', zstdCompressSync(zeros))
+  await reading('zstandard', Buffer.from('28b52ffd00', 'hex'))
+  const missing = await failure('peer-missing', () => load(() => Promise.reject(new Error('no'))))
+  expect(missing.message).toContain('npm install snappy@7')
+  await failure('peer-missing', () => load(async () => ({})))
 })
 
 test('the source is closed when the loop ends early', async () => {

@@ -4,12 +4,15 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { deflateSync } from 'node:zlib'
 import { Glue } from '@aws-sdk/client-glue'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { StructSchema, type Struct } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { avro, glueRegistry, json, type GlueRegistry } from '../../src/schema/index.ts'
+import { avro, glueRegistry, json, protobuf, type GlueRegistry } from '../../src/schema/index.ts'
 import { glueFraming } from '../../src/schema/registry/glue-framing.ts'
 import { z } from 'zod'
 import { missingPython, pythonWith } from '../support/python.ts'
 import { firstLine } from '../testcontainers/client.ts'
+import { TradeSchema, type Trade } from './generated/trade_pb.js'
 import { bound, failure } from './support.ts'
 
 const reason = await missingPython()
@@ -108,6 +111,33 @@ describe.skipIf(reason !== undefined)(`AWS Glue, on moto${reason ? ` (not run: $
     const bytes = codec.encode({ id: 'a' })
     expect(glueFraming.isFramed(bytes)).toBe(true)
     expect(codec.decode(bytes)).toEqual({ id: 'a' })
+  })
+
+  test('Protobuf: the place of the message behind the id, as the library of AWS writes it', async () => {
+    const name = `t-${randomUUID()}`
+    const codec = await bound(protobuf<Struct>(StructSchema), registry, name)
+    const message = create(StructSchema, { fields: { a: { kind: { case: 'numberValue', value: 5 } } } })
+    const bytes = Buffer.from(codec.encode(message))
+    // ListValue, Struct, Struct.FieldsEntry, Value.
+    expect([bytes[0], bytes[1], bytes[18]]).toEqual([3, 0, 1])
+    expect(bytes.subarray(19)).toEqual(Buffer.from(toBinary(StructSchema, message)))
+    const other = await glueRegistry({ registry: 'trading', client: options })
+    const reader = await bound(protobuf<Struct>(StructSchema), other, `${name}-reader`)
+    await reader.prepare!([bytes])
+    expect(reader.decode(bytes)).toEqual(message)
+    const packed = Buffer.concat([Buffer.from([3, 5]), bytes.subarray(2, 18), deflateSync(bytes.subarray(18))])
+    expect(reader.decode(packed)).toEqual(message)
+    for (const place of [0, 2, 3, 4]) {
+      const spoiled = Buffer.from(bytes)
+      spoiled[18] = place
+      expect((await failure('bad-schema', () => reader.decode(spoiled))).message).toMatch(
+        place === 0 || place === 3 ? /the record is a google.protobuf.(ListValue|Value)/ : /no message at index/
+      )
+    }
+    await failure('bad-record', () => reader.decode(bytes.subarray(0, 18)))
+    // Imports of files of one's own would be references, which Glue has not.
+    await failure('unsupported', () => bound(protobuf<Trade>(TradeSchema), registry, name))
+    await other.close!()
   })
 
   test('no answer is a connection, and retryable', async () => {

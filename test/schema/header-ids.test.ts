@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
+import { create } from '@bufbuild/protobuf'
 import type { AddressInfo } from 'node:net'
 import {
   AvroDeserializer,
@@ -10,9 +11,11 @@ import {
   SerdeType
 } from '@confluentinc/schemaregistry'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { connect, text, topic, type Headers, type SchemaRegistry } from '../../src/index.ts'
+import { connect, text, topic, type Codec, type Headers, type SchemaRegistry } from '../../src/index.ts'
 import { avro, confluentRegistry, jsonSchema, protobuf } from '../../src/schema/index.ts'
-import { HeaderSchema, type Header } from './generated/trade_pb.js'
+import { missingPython } from '../support/python.ts'
+import { TradeSchema, type Trade } from './generated/trade_pb.js'
+import { answers, base64, interopPython, tradeSchema } from './interop-python.ts'
 import { bound, failure, hex, inRecords } from './support.ts'
 
 // The id of a schema in a header of the record. Confluent's own client reads ours and writes for us: by GUID against a registry that
@@ -37,7 +40,7 @@ beforeAll(async () => {
   server = createServer(async (request, response) => {
     let body = ''
     for await (const chunk of request) body += chunk
-    const [, kind, name, of] = decodeURIComponent(new URL(request.url!, 'http://localhost').pathname).split('/')
+    const [, kind, name, of] = new URL(request.url!, 'http://localhost').pathname.split('/').map(decodeURIComponent)
     const answer = (found: object | undefined): void =>
       void response
         .writeHead(found ? 200 : 404, { 'content-type': 'application/json' })
@@ -102,6 +105,46 @@ describe.each(kinds)('%s in a header', (_, urlOf, size) => {
   )
 })
 
+const reason = await missingPython()
+// Theirs writes GUIDs alone: against a registry without them, its documented hook puts the number there.
+describe.skipIf(reason !== undefined)('with confluent-kafka of Python', () => {
+  const count = 2_000
+  const order = { type: 'object', title: 'Order', required: ['id'], properties: { id: { type: 'string' } } }
+  const trade = (index: number): Trade =>
+    create(TradeSchema, { symbol: `S${index}`, cents: BigInt(index), counts: { a: 1n }, legs: [{ price: index / 7 }] })
+  const formats: Record<string, readonly [Codec<any>, schema: unknown, value: (index: number) => unknown]> = {
+    // Their Avro deserializer wants six bytes, wherever the id is.
+    avro: [avro(newer), JSON.stringify(newer), index => ({ cents: BigInt(index), note: `note ${index}` })],
+    json: [jsonSchema(order), JSON.stringify(order), index => ({ id: `o ${index} é` })],
+    protobuf: [protobuf<Trade>(TradeSchema, { registerAs: 'descriptor' }), { ...tradeSchema, latest: true }, trade]
+  }
+  const cases = kinds.flatMap(([kind, url, size]) => Object.keys(formats).map(name => [name, kind, url, size] as const))
+  test.each(cases)(
+    '%s, %s: both ways',
+    async (format, _, urlOf, size) => {
+      const url = urlOf()
+      if (url === undefined) return
+      const python = await interopPython()
+      const name = `t-${randomUUID()}`
+      const [codec, text, valueOf] = formats[format]!
+      const mine = await inRecords(codec, open(url), name)
+      const values = Array.from({ length: count }, (__, index) => valueOf(index))
+      const ours = mine.headers!['__value_schema_id']!
+      expect(ours[0]).toBe(size === 17 ? 1 : 0)
+      const lines = values.map(value => `${base64(mine.encode(value))} ${base64(ours)}`)
+      const words = [format, url, name, size === 17 ? 'guid' : 'number']
+      const back = await answers(python, words, [JSON.stringify(text), ...lines])
+      expect(back).toHaveLength(count)
+      const reader = await inRecords(codec, open(url), name)
+      const headers = back.map(([, id]) => ({ __value_schema_id: id! }))
+      const payloads = back.map(([payload]) => payload!)
+      await reader.prepare!(payloads, headers)
+      expect(payloads.map((payload, index) => reader.decode(payload, headers[index]))).toEqual(values)
+    },
+    400_000
+  )
+})
+
 test('keys have a header of their own, and a timer knows them without', async () => {
   const registry = open(double)
   const key = await avro(schema).bind!({ topic: 't', part: 'key', registry, headers: true })
@@ -110,6 +153,30 @@ test('keys have a header of their own, and a timer knows them without', async ()
   expect(key.decode(bytes, key.headers)).toEqual({ cents: 5 })
   expect(key.decode(bytes)).toEqual({ cents: 5 })
   await failure('bad-record', () => key.decode(bytes, {}))
+})
+
+test('the key of a timer that looks like an id is still a key; one that has its id in front is read by it', async () => {
+  const registry = open(double)
+  const pair = {
+    type: 'record',
+    name: 'Pair',
+    fields: [
+      { name: 'side', type: { type: 'enum', name: 'Side', symbols: ['BUY', 'SELL'] } },
+      { name: 'name', type: 'string' }
+    ]
+  } as const
+  const context = { topic: `t-${randomUUID()}`, part: 'key', registry, headers: true } as const
+  const key = await avro(pair).bind!(context)
+  const bytes = key.encode({ side: 'BUY', name: 'abcdef' })
+  expect(bytes[0]).toBe(0)
+  expect(key.decode(bytes)).toEqual({ side: 'BUY', name: 'abcdef' })
+  const inFront = await avro(pair).bind!({ ...context, headers: false })
+  const framed = inFront.encode({ side: 'SELL', name: 'x' })
+  expect(framed).toHaveLength(20)
+  await key.prepare!([framed])
+  expect(key.decode(framed)).toEqual({ side: 'SELL', name: 'x' })
+  const json = await jsonSchema<object>({ type: 'object' }).bind!({ ...context, topic: `t-${randomUUID()}` })
+  expect(json.decode(json.encode({ a: 1 }))).toEqual({ a: 1 })
 })
 
 test('keyed state has no headers: the id is in front, in the same form', async () => {
@@ -136,7 +203,6 @@ test('JSON Schema, spoiled headers, an unknown id, and what is not there', async
   // Of another type.
   await values.prepare!([bytes], [codec.headers!])
   await failure('bad-schema', () => values.decode(bytes, codec.headers))
-  await failure('unsupported', () => bound(protobuf<Header>(HeaderSchema), registry))
   await failure('bad-config', () => confluentRegistry({ url: double, ids: 'both' as never }))
 })
 

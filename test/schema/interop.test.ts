@@ -1,17 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
-import { create, equals, toBinary } from '@bufbuild/protobuf'
-import { file_google_protobuf_timestamp, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
+import { create, equals } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Codec } from '../../src/core/codec.ts'
 import { parseAvro } from '../../src/schema/avro/parse.ts'
 import { avro, confluentRegistry, jsonSchema, protobuf, type ManagedRegistry } from '../../src/schema/index.ts'
-import { missingPython, pythonWith, runPython } from '../support/python.ts'
-import { anySchema } from './any-schema.ts'
+import { missingPython } from '../support/python.ts'
+import { anySchema, isPlain } from './any-schema.ts'
 import { anyValue } from './any-value.ts'
-import { file_common_side } from './generated/common/side_pb.js'
-import { file_trade, TradeSchema, type Trade } from './generated/trade_pb.js'
+import { TradeSchema, type Trade } from './generated/trade_pb.js'
+import { answers, base64, interopPython, tradeSchema } from './interop-python.ts'
 import { bound } from './support.ts'
 
 // Payloads of ours are read by the clients of others and written again by them, and read again here: 10,000 values a format.
@@ -22,14 +20,7 @@ const server = inject('apicurio')
 const running = server.state === 'running'
 const url = running ? server.url : ''
 const reason = await missingPython()
-const script = fileURLToPath(new URL('./interop.py', import.meta.url))
-const requirements = [
-  'fastavro==1.13.1',
-  'confluent-kafka[avro,json,protobuf,schemaregistry]==2.16.0',
-  'protobuf==7.36.2'
-]
 const topic = (): string => `t-${randomUUID()}`
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 const samples = <Value>(values: fc.Arbitrary<Value>, size = count): Value[] =>
   fc.sample(values, { seed, numRuns: size })
 
@@ -82,27 +73,14 @@ const ten = fc.record(
   { noNullPrototype: true }
 )
 
-/** Is each union one of null and another? Of others, the value alone does not tell another client which branch it was. */
-function isPlain(schema: unknown): boolean {
-  if (Array.isArray(schema)) return schema.length <= 2 && schema.includes('null') && schema.every(isPlain)
-  if (typeof schema !== 'object' || schema === null) return true
-  const { items, values, fields } = schema as { items?: unknown; values?: unknown; fields?: { type: unknown }[] }
-  return isPlain(items) && isPlain(values) && (fields ?? []).every(({ type }) => isPlain(type))
-}
-
 describe.skipIf(reason !== undefined)(
   `with the clients of Python, seed ${seed}${reason ? ` (not run: ${reason})` : ''}`,
   () => {
     let python: string
-    beforeAll(async () => void (python = await pythonWith(requirements)), 400_000)
+    beforeAll(async () => void (python = await interopPython()), 400_000)
 
-    const roundTrip = async (words: readonly string[], lines: readonly string[]): Promise<Buffer[]> => {
-      const output = await runPython(python, script, words, `${lines.join('\n')}\n`)
-      return output
-        .split('\n')
-        .slice(0, -1)
-        .map(line => Buffer.from(line, 'base64'))
-    }
+    const roundTrip = async (words: readonly string[], lines: readonly string[]): Promise<Buffer[]> =>
+      (await answers(python, words, lines)).map(([payload]) => payload!)
 
     test(`fastavro: ${count} values of random schemas, the same bytes both ways`, async () => {
       const schemas = samples(
@@ -224,16 +202,8 @@ describe.skipIf(reason !== undefined)(
           const name = topic()
           // The registry does not translate between texts and descriptors, and their client takes descriptors.
           const codec = await bound(protobuf<Trade>(TradeSchema, { registerAs: 'descriptor' }), registry, name)
-          const files = [file_common_side, file_trade].map(({ proto }) =>
-            base64(toBinary(FileDescriptorProtoSchema, proto))
-          )
-          void file_google_protobuf_timestamp
-          await compare(
-            codec,
-            ['protobuf', name],
-            { files, message: 'tidemark.test.Trade', latest },
-            samples(trades),
-            (left, right) => equals(TradeSchema, left, right)
+          await compare(codec, ['protobuf', name], { ...tradeSchema, latest }, samples(trades), (left, right) =>
+            equals(TradeSchema, left, right)
           )
         },
         180_000

@@ -1,10 +1,20 @@
 import { randomUUID } from 'node:crypto'
+import { create, toBinary } from '@bufbuild/protobuf'
+import {
+  DurationSchema,
+  EmptySchema,
+  StructSchema,
+  type Duration,
+  type Empty,
+  type Struct
+} from '@bufbuild/protobuf/wkt'
 import { PubSub } from '@google-cloud/pubsub'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
 import { bytes as rawBytes, connect, optional, text, topic, type Client } from '../../src/index.ts'
-import { avro, json, pubsubRegistry, type PubsubRegistryOptions } from '../../src/schema/index.ts'
+import { avro, json, protobuf, pubsubRegistry, type PubsubRegistryOptions } from '../../src/schema/index.ts'
 import type { SchemaRegistry } from '../../src/core/registry.ts'
+import { TradeSchema, type Trade } from './generated/trade_pb.js'
 import { bound, failure, hex, inRecords } from './support.ts'
 
 // Schemas of Pub/Sub, on Google's fake: it keeps schemas, and ours around it puts the attributes on messages of topics that have one.
@@ -85,6 +95,42 @@ describe.skipIf(!running)(`schemas of Pub/Sub${running ? '' : ` (not run: ${pubs
     for (let length = 0; length < stored.length; length++)
       await failure('bad-record', () => state.decode(Buffer.from(stored.subarray(0, length))))
   })
+
+  test('Protobuf: the message alone, of a file that has no other', async () => {
+    const registry = await open()
+    const name = `t-${randomUUID()}`
+    const codec = await inRecords(protobuf<Duration>(DurationSchema), registry, name)
+    const message = create(DurationSchema, { seconds: 5n, nanos: 7 })
+    const bytes = codec.encode(message)
+    expect(Buffer.from(bytes)).toEqual(Buffer.from(toBinary(DurationSchema, message)))
+    // Google's own client says what it is there.
+    const [schema, revision] = ['googclient_schemaname', 'googclient_schemarevisionid'].map(header =>
+      Buffer.from(codec.headers![header]!).toString()
+    )
+    expect(await vendor.schema(`${name}-value`).get()).toMatchObject({
+      name: schema,
+      revisionId: revision,
+      type: 'PROTOCOL_BUFFER'
+    })
+    const reader = await inRecords(protobuf<Duration>(DurationSchema), await open(), `${name}-reader`)
+    await reader.prepare!([bytes], [codec.headers!])
+    expect(reader.decode(bytes, codec.headers)).toEqual(message)
+    const other = await inRecords(protobuf<Empty>(EmptySchema), registry, `${name}-other`)
+    await other.prepare!([bytes], [codec.headers!])
+    expect((await failure('bad-schema', () => other.decode(bytes, codec.headers))).message).toContain(
+      'the record is a google.protobuf.Duration, expected google.protobuf.Empty'
+    )
+    const state = await bound(protobuf<Duration>(DurationSchema), registry, name)
+    const stored = state.encode(message)
+    expect([stored[0], state.decode(stored)]).toEqual([6, message])
+    expect(
+      (await failure('unsupported', () => inRecords(protobuf<Struct>(StructSchema), registry, name))).message
+    ).toContain('may hold no other message')
+    await failure('unsupported', () => inRecords(protobuf<Trade>(TradeSchema), registry, name))
+    await failure('unsupported', () =>
+      registry.register(name, { type: 'PROTOBUF', schema: 'import "google/protobuf/any.proto"; message T {}' })
+    )
+  }, 60_000)
 
   test('with the schema on the topic, and without', async () => {
     for (const withSettings of [true, false]) {

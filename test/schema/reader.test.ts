@@ -6,6 +6,7 @@ import { parseAvro } from '../../src/schema/avro/parse.ts'
 import type { Avsc } from '../../src/schema/avro/peer.ts'
 import { anySchema } from './any-schema.ts'
 import { anyValue } from './any-value.ts'
+import { hex, varint } from './support.ts'
 
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
 beforeAll(() => console.log(`seed ${seed}: repeat with FUZZ_SEED=${seed}`))
@@ -54,4 +55,25 @@ test.each(['bigint', 'number'] as const)('one pass gives what two give, long as 
   )
   expect(outcomes.value).toBeGreaterThan(100)
   expect(outcomes.refused).toBeGreaterThan(100)
+})
+
+test('strings of every length around the limits, and what is not UTF-8 at any place in them', () => {
+  const engine = createEngine(avsc as unknown as Avsc, parseAvro('"string"'), 'bigint')
+  const read = (text: Buffer): unknown =>
+    engine.decode(Buffer.concat([varint(text.length), text]), 0, engine.proof, undefined)
+  for (let size = 0; size <= 70; size++) {
+    const text = 'abcdefghij'.repeat(7).slice(0, size)
+    expect(read(Buffer.from(text))).toBe(text)
+    for (let at = 0; at <= size; at++) {
+      // The character that stands for what is not UTF-8 is one like others.
+      for (const odd of ['é', '雪', '\uFFFD', '😀', '\0', '\uFEFF']) {
+        const mixed = text.slice(0, at) + odd + text.slice(at)
+        expect(read(Buffer.from(mixed))).toBe(mixed)
+      }
+      for (const none of ['80', 'c3', 'c080', 'eda080', 'ff', 'efbf']) {
+        const spoiled = Buffer.concat([Buffer.from(text.slice(0, at)), hex(none), Buffer.from(text.slice(at))])
+        expect(() => read(spoiled)).toThrow('not UTF-8')
+      }
+    }
+  }
 })

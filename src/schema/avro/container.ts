@@ -1,4 +1,3 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { StreamError } from '../../core/errors.ts'
 
 // Object container files. Source: Apache Avro 1.12 specification, "Object Container Files".
@@ -6,25 +5,8 @@ import { StreamError } from '../../core/errors.ts'
 export const magic: Buffer = Buffer.from('Obj\u0001', 'latin1')
 export const syncSize = 16
 
-/** How the blocks of a file are compressed. Of what the specification names, those that Node can without a package. */
-export type Compression = 'null' | 'deflate'
-
 /** No block of more bytes is read, compressed or not: blocks are kept in memory. */
 export const blockLimit: number = 64 * 1024 * 1024
-
-export function compressed(data: Buffer, compression: Compression): Buffer {
-  return compression === 'deflate' ? deflateRawSync(data) : data
-}
-
-/** Throws `corrupt`. */
-export function decompressed(data: Buffer, compression: Compression): Buffer {
-  if (compression === 'null') return data
-  try {
-    return inflateRawSync(data, { maxOutputLength: blockLimit })
-  } catch (error) {
-    throw new StreamError('corrupt', 'Avro file: a block cannot be decompressed', { cause: error })
-  }
-}
 
 /** A long as Avro writes it, for what is not negative and below 2^31. */
 export function varint(value: number): Buffer {

@@ -131,8 +131,13 @@ function union(type: UnionType, known: Map<AvroType, Step>): Step {
  * Arrays and maps: blocks of a count and so many items; a negative count is followed by the size of the block in bytes.
  *
  * @param items goes over so many items
+ * @param target what they fill; it is returned. Nothing is made for a call, so that `items` stays one function for a type.
  */
-export function eachBlock(cursor: Cursor, items: (count: number) => void): void {
+export function eachBlock<Target>(
+  cursor: Cursor,
+  items: (cursor: Cursor, count: number, target: Target) => void,
+  target: Target
+): Target {
   if (++cursor.depth > depthLimit) throw refuse(cursor, `values are nested deeper than ${depthLimit}`)
   for (;;) {
     let count = whole(cursor)
@@ -143,11 +148,12 @@ export function eachBlock(cursor: Cursor, items: (count: number) => void): void 
       const size = length(cursor)
       blockEnd = cursor.position + size
     }
-    items(count)
+    items(cursor, count, target)
     if (blockEnd !== -1 && blockEnd !== cursor.position)
       throw refuse(cursor, 'the size of a block is not what its items take')
   }
   cursor.depth--
+  return target
 }
 
 /** Refuses a block that announces more items than there can be. */
@@ -157,17 +163,17 @@ export function assertRoom(cursor: Cursor, count: number, itemSize: number): voi
 }
 
 function blocks(item: Step, itemSize: number, itemWeight = 1): Step {
-  return cursor =>
-    eachBlock(cursor, count => {
-      if (itemSize === 0) {
-        // The item is empty whatever its schema: nothing to walk.
-        cursor.emptyItems -= count * itemWeight
-        if (cursor.emptyItems < 0) throw refuse(cursor, `more than ${emptyItemsLimit} items without a byte`)
-      } else {
-        assertRoom(cursor, count, itemSize)
-        for (let index = 0; index < count; index++) item(cursor)
-      }
-    })
+  const items = (cursor: Cursor, count: number): void => {
+    if (itemSize === 0) {
+      // The item is empty whatever its schema: nothing to walk.
+      cursor.emptyItems -= count * itemWeight
+      if (cursor.emptyItems < 0) throw refuse(cursor, `more than ${emptyItemsLimit} items without a byte`)
+    } else {
+      assertRoom(cursor, count, itemSize)
+      for (let index = 0; index < count; index++) item(cursor)
+    }
+  }
+  return cursor => eachBlock(cursor, items, undefined)
 }
 
 export const forbiddenKey: string = '__proto__'

@@ -24,6 +24,7 @@ import {
   type Cursor,
   type Proof
 } from './proof.ts'
+import { shortTexts, type TextOf } from './short-text.ts'
 import { day, microseconds, milliseconds } from './values.ts'
 
 type Read = (cursor: Cursor) => unknown
@@ -39,7 +40,7 @@ export function readerOf(
   proof: Proof
 ): ((bytes: Buffer, start: number) => unknown) | undefined {
   if (hasEmptyItems(type, new Set())) return undefined
-  const read = readOf(type, { longs, known: new Map() })
+  const read = readOf(type, { longs, known: new Map(), string: stringRead(shortTexts()) })
   const nothing = Buffer.alloc(0)
   const cursor: Cursor = { bytes: nothing, position: 0, end: 0, depth: 0, emptyItems: 0, field: '' }
   return (bytes, start) => {
@@ -81,6 +82,7 @@ function hasEmptyItems(type: AvroType, seen: Set<AvroType>): boolean {
 interface Context {
   readonly longs: 'bigint' | 'number'
   readonly known: Map<AvroType, Read>
+  readonly string: (cursor: Cursor) => string
 }
 
 function readOf(type: AvroType, context: Context): Read {
@@ -110,7 +112,7 @@ function readOf(type: AvroType, context: Context): Read {
   }
 }
 
-function primitive(type: PrimitiveType, { longs }: Context): Read {
+function primitive(type: PrimitiveType, { longs, string }: Context): Read {
   const logical = logicalOf(type)
   switch (type.kind) {
     case 'null':
@@ -193,20 +195,23 @@ function number(cursor: Cursor): number {
 
 /** What `toString` calls, without its look at the arguments. */
 type Sliceable = Buffer & {
-  latin1Slice(start: number, end: number): string
   utf8Slice(start: number, end: number): string
 }
 
-function string(cursor: Cursor): string {
-  const size = length(cursor)
-  const { bytes, position } = cursor
-  const end = position + size
-  cursor.position = end
-  let index = position
-  if (size <= 48) while (index < end && bytes[index]! < 0x80) index++
-  if (index === end) return (bytes as Sliceable).latin1Slice(position, end)
-  if (!isUtf8(bytes.subarray(index, end))) throw refuse(cursor, 'a string is not UTF-8')
-  return (bytes as Sliceable).utf8Slice(position, end)
+function stringRead(short: readonly TextOf[]): (cursor: Cursor) => string {
+  return cursor => {
+    const size = length(cursor)
+    const { bytes, position } = cursor
+    const end = position + size
+    cursor.position = end
+    const ascii = size < short.length ? short[size]!(bytes, position) : undefined
+    if (ascii !== undefined) return ascii
+    const decoded = (bytes as Sliceable).utf8Slice(position, end)
+    // What is not UTF-8 shows as this character, which may also be there by right.
+    if (decoded.includes('\uFFFD') && !isUtf8(bytes.subarray(position, end)))
+      throw refuse(cursor, 'a string is not UTF-8')
+    return decoded
+  }
 }
 
 function record(type: RecordType, context: Context): Read {
@@ -251,33 +256,27 @@ function union(type: UnionType, context: Context): Read {
   }
 }
 
-function array(items: AvroType, context: Context): Read {
-  const read = readOf(items, context)
-  const itemSize = smallest(items)
-  return cursor => {
-    const list: unknown[] = []
-    blocks(cursor, itemSize, () => void list.push(read(cursor)))
-    return list
+function array(type: AvroType, context: Context): Read {
+  const read = readOf(type, context)
+  const itemSize = smallest(type)
+  const items = (cursor: Cursor, count: number, list: unknown[]): void => {
+    assertRoom(cursor, count, itemSize)
+    for (let index = 0; index < count; index++) list.push(read(cursor))
   }
+  return cursor => eachBlock(cursor, items, [])
 }
 
-function map(values: AvroType, context: Context): Read {
-  const read = readOf(values, context)
-  const itemSize = 1 + smallest(values)
-  return cursor => {
-    const entries: Record<string, unknown> = {}
-    blocks(cursor, itemSize, () => {
+function map(type: AvroType, context: Context): Read {
+  const read = readOf(type, context)
+  const { string } = context
+  const itemSize = 1 + smallest(type)
+  const items = (cursor: Cursor, count: number, entries: Record<string, unknown>): void => {
+    assertRoom(cursor, count, itemSize)
+    for (let index = 0; index < count; index++) {
       const key = string(cursor)
       if (key === forbiddenKey) throw refuse(cursor, `a map may not hold the key ${forbiddenKey}`)
       entries[key] = read(cursor)
-    })
-    return entries
+    }
   }
-}
-
-function blocks(cursor: Cursor, itemSize: number, item: () => void): void {
-  eachBlock(cursor, count => {
-    assertRoom(cursor, count, itemSize)
-    for (let index = 0; index < count; index++) item()
-  })
+  return cursor => eachBlock(cursor, items, {})
 }

@@ -143,15 +143,3 @@ export function canonicalProto(
   })
   return JSON.stringify(parseProto(text, dependencies).messages.map(plain))
 }
-
-/** The message that the indexes of the wire format stand for. */
-export function messageAt(file: ProtoFile, indexes: readonly number[]): Message | undefined {
-  let messages = file.messages
-  let found: Message | undefined
-  for (const index of indexes) {
-    found = messages[index]
-    if (!found) return undefined
-    messages = found.nested
-  }
-  return found
-}

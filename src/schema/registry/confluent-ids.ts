@@ -1,5 +1,6 @@
 import { view } from '../../core/codec.ts'
 import { StreamError } from '../../core/errors.ts'
+import type { Headers } from '../../core/record.ts'
 import type { SchemaFraming, SchemaHeaders, SchemaId } from '../../core/registry.ts'
 import { headerSize, idAt, isFramed, writeHeader } from '../wire.ts'
 import { rememberingLast } from './remembering-last.ts'
@@ -21,26 +22,48 @@ export const eitherFraming: SchemaFraming = {
 
 const names = { key: '__key_schema_id', value: '__value_schema_id' } as const
 
-/** In a header. The id is a GUID where the registry gives one to each schema, a number where it does not. */
+/**
+ * In a header. The id is a GUID where the registry gives one to each schema, a number where it does not. Behind it stand the message
+ * indexes of Protobuf.
+ */
 export function confluentHeaders(): SchemaHeaders {
   const read = {
     key: rememberingLast(bytes => parse(bytes, names.key)),
     value: rememberingLast(bytes => parse(bytes, names.value))
   }
+  const parsed = (headers: Headers, part: 'key' | 'value'): Parsed | undefined => {
+    const bytes = headers[names[part]]
+    return bytes && read[part](bytes)
+  }
   return {
     place: `header '${names.value}' (of a key, '${names.key}')`,
-    write: ({ id }, part) => ({ [names[part]]: idBytes(id) }),
-    read(headers, part) {
-      const bytes = headers[names[part]]
-      return bytes && read[part](bytes)
-    }
+    write: ({ id }, part, named = nothing) => ({ [names[part]]: Buffer.concat([idBytes(id), named]) }),
+    read(headers, part, named = false) {
+      const found = parsed(headers, part)
+      if (found && !named && found.named.length > 0) throw noId(names[part])
+      return found?.id
+    },
+    named: (headers, part) => parsed(headers, part)?.named
   }
 }
 
-function parse(bytes: Uint8Array, name: string): SchemaId {
-  if (isFramed(bytes) && bytes.length === headerSize) return idAt(bytes)
-  if (isGuid(bytes) && bytes.length === guidSize) return guidAt(bytes)
-  throw new StreamError('bad-record', `header '${name}' is not the id of a schema`)
+interface Parsed {
+  readonly id: SchemaId
+  readonly named: Buffer
+}
+
+const nothing = Buffer.alloc(0)
+
+function parse(bytes: Uint8Array, name: string): Parsed {
+  const isNumber = isFramed(bytes)
+  if (!isNumber && !isGuid(bytes)) throw noId(name)
+  // A copy: it is remembered.
+  const named = Buffer.from(bytes.subarray(isNumber ? headerSize : guidSize))
+  return { id: isNumber ? idAt(bytes) : guidAt(bytes), named }
+}
+
+function noId(name: string): StreamError {
+  return new StreamError('bad-record', `header '${name}' is not the id of a schema`)
 }
 
 function isGuid(bytes: Uint8Array): boolean {

@@ -77,6 +77,7 @@ export async function glueRegistry(options: GlueRegistryOptions): Promise<GlueRe
   const registry: GlueRegistry = {
     name,
     framing: glueFraming,
+    messages: 'position',
     byId: id =>
       cache.get(String(id), async () => {
         const found = await call(`schema ${id}`, () => glue.getSchemaVersion({ SchemaVersionId: String(id) }))

@@ -12,7 +12,7 @@ export interface PubsubRegistryOptions {
   readonly client?: Readonly<Record<string, unknown>>
   /** `host:port` of an emulator, without credentials. */
   readonly emulator?: string
-  /** What is checked before a revision is committed: Pub/Sub has no rule of its own for Avro. Default `backward`. */
+  /** What is checked before a revision is committed: Pub/Sub's own are looser. Default `backward`. */
   readonly compatibility?: Compatibility
   /** See `confluentRegistry`. Default `wait`. */
   readonly unreachable?: 'wait' | 'park'
@@ -34,10 +34,10 @@ interface SchemaService {
 
 /**
  * Schemas of Pub/Sub: a subject is a schema of the project, an id is a revision of it, `projects/…/schemas/trades-value@1a2b3c4d`.
- * Payloads are Avro binary and nothing else. Which revision a message was written with stands in its attributes: the service puts
+ * Payloads are Avro binary or a Protobuf message, and nothing else. Which revision a message was written with stands in its attributes: the service puts
  * it there for topics that have a schema (`schemaSettings`, with the encoding `BINARY`), whoever writes; for others tidemark does.
  *
- * Avro only, without references. Needs the package `@google-cloud/pubsub`.
+ * Avro and Protobuf, without references and imports; a Protobuf file has one message, with others inside it. Needs the package `@google-cloud/pubsub`.
  *
  * Errors: `bad-config`, `peer-missing`; `connection` (retryable), `unauthorized`, `bad-schema`, `unsupported`.
  *
@@ -71,9 +71,11 @@ export async function pubsubRegistry(options: PubsubRegistryOptions): Promise<Sc
       throw error
     }
   }
-  const assertAvro = ({ type, references }: SchemaText): void => {
-    if (type !== 'AVRO' || references)
-      throw new StreamError('unsupported', `${name}: only Avro, without references, is kept there by this registry`)
+  /** What it is called there. A Protobuf file may import no other, not even those of Protobuf itself. */
+  const typeOf = ({ type, schema, references }: SchemaText): string => {
+    const found = toPubsub[type]
+    if (found && !references && !(type === 'PROTOBUF' && /^\s*import\s/m.test(schema))) return found
+    throw new StreamError('unsupported', `${name}: Avro and Protobuf are kept there, without references and imports`)
   }
   /** Oldest first. */
   const revisionsOf = async (subject: string): Promise<readonly RegisteredSchema[]> => {
@@ -81,7 +83,7 @@ export async function pubsubRegistry(options: PubsubRegistryOptions): Promise<Sc
     const request = { name: nameOf(subject), view: 'FULL', pageSize: 100 }
     const found = ((await find('listSchemaRevisions', request, `subject '${subject}'`)) ?? []) as any[]
     return found
-      .filter(({ type }) => type === 'AVRO')
+      .filter(({ type }) => type in fromPubsub)
       .toSorted((left, right) => timeOf(left) - timeOf(right))
       .map((found, index) => ({ ...parse(found), version: index + 1 }))
   }
@@ -90,13 +92,14 @@ export async function pubsubRegistry(options: PubsubRegistryOptions): Promise<Sc
     name,
     framing: textFraming,
     headers: pubsubHeaders,
+    messages: 'only',
     byId: id =>
       cache.get(String(id), async () =>
         parse(await call('getSchema', { name: String(id), view: 'FULL' }, `schema ${id}`))
       ),
     latest: async subject => (await revisionsOf(subject)).at(-1),
     async lookup(subject, schema) {
-      assertAvro(schema)
+      typeOf(schema)
       const canonical = canonicalText(schema, false)
       return (await revisionsOf(subject)).findLast(revision => canonicalText(revision, false) === canonical)
     },
@@ -107,7 +110,7 @@ export async function pubsubRegistry(options: PubsubRegistryOptions): Promise<Sc
       if (broken.length > 0)
         throw new StreamError('bad-schema', `subject '${subject}' refuses the schema:\n- ${broken.join('\n- ')}`)
       const doing = `register a schema under '${subject}'`
-      const definition = { type: 'AVRO', definition: schema.schema }
+      const definition = { type: typeOf(schema), definition: schema.schema }
       const exists = await find('getSchema', { name: nameOf(subject), view: 'BASIC' }, doing)
       const made = exists
         ? await call('commitSchema', { name: nameOf(subject), schema: { ...definition, name: nameOf(subject) } }, doing)
@@ -117,7 +120,7 @@ export async function pubsubRegistry(options: PubsubRegistryOptions): Promise<Sc
       return registered
     },
     async check(subject, schema) {
-      assertAvro(schema)
+      typeOf(schema)
       canonicalText(schema, true)
       const earlier = await revisionsOf(subject)
       return brokenRules(
@@ -138,7 +141,7 @@ const names = {
 } as const
 
 /** The attributes that the service itself puts on messages. Source: Google Cloud, "Parse schema messages". */
-const pubsubHeaders: SchemaHeaders = {
+export const pubsubHeaders: SchemaHeaders = {
   place: `attribute '${names.schema}'`,
   write({ id }, part) {
     if (part === 'key') return undefined
@@ -163,10 +166,16 @@ const pubsubHeaders: SchemaHeaders = {
   }
 }
 
+const toPubsub: Partial<Record<RegisteredSchema['type'], string>> = { AVRO: 'AVRO', PROTOBUF: 'PROTOCOL_BUFFER' }
+const fromPubsub: Readonly<Record<string, RegisteredSchema['type']>> = { AVRO: 'AVRO', PROTOCOL_BUFFER: 'PROTOBUF' }
+
 function parse(found: any): RegisteredSchema {
-  if (found?.type !== 'AVRO')
-    throw new StreamError('bad-schema', `schema ${String(found?.name)} is ${String(found?.type)}, not AVRO`)
-  return { id: idOf(found), type: 'AVRO', schema: String(found.definition) }
+  const type = fromPubsub[String(found?.type)]
+  if (type) return { id: idOf(found), type, schema: String(found.definition) }
+  throw new StreamError(
+    'bad-schema',
+    `schema ${String(found?.name)} is ${String(found?.type)}: neither Avro nor Protobuf`
+  )
 }
 
 function idOf({ name, revisionId }: { name: string; revisionId: string }): string {

@@ -154,7 +154,7 @@ function identified(schema: SchemaText, topic: string, version: number): Registe
   return { type: schema.type, schema: schema.schema, id: `${topic}@${version}`, version }
 }
 
-function pulsarHeaders(unversioned: 'refuse' | 'own'): SchemaHeaders {
+export function pulsarHeaders(unversioned: 'refuse' | 'own'): SchemaHeaders {
   return {
     place: `property '${property}'`,
     write: ({ id }) => ({ [property]: Buffer.from(String(id)) }),
