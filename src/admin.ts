@@ -2,14 +2,20 @@ import { withRetry, parkedTopic } from './broker/index.ts'
 import { StreamError } from './core/errors.ts'
 import type { AnyTopic } from './core/topic.ts'
 import {
+  compare,
   ensureGroup,
   ensureTopic,
   groupName,
   redrive,
+  replay,
   resolveTopic,
+  type CompareOptions,
+  type Comparison,
   type Pipeline,
   type RedriveOptions,
   type RedriveProgress,
+  type ReplayOptions,
+  type Rewound,
   type RunHost
 } from './pipeline/index.ts'
 import type { AdminDriver, AnyAdapter, PartitionBacklog, TopicDescription } from './spec/index.ts'
@@ -33,13 +39,13 @@ export class Admin {
   /** Creates a topic. Errors: `topic-exists`, `unauthorized`. */
   async create(topic: AnyTopic, options: CreateTopicOptions = {}): Promise<void> {
     const { partitions = topic.partitions ?? 4, ...rest } = options
-    await this.#with(topic.name, admin => admin.createTopic({ topic: topic.name, partitions, ...rest }))
+    await this.#with(topic, admin => admin.createTopic({ topic: topic.name, partitions, ...rest }))
   }
 
   /** Creates a topic unless it is there. */
   async ensure(topic: AnyTopic, options: CreateTopicOptions = {}): Promise<void> {
     const { partitions = topic.partitions ?? 4, ...rest } = options
-    await ensureTopic(this.#host.adapterOf(topic.name), this.#host.environment, {
+    await ensureTopic(this.#host.adapterOf(topic.called ?? topic.name), this.#host.environment, {
       topic: topic.name,
       partitions,
       ...rest
@@ -60,12 +66,12 @@ export class Admin {
 
   /** The same for the group of a consumer. Nothing happens where the broker is a log. */
   async ensureGroup(group: string, topic: AnyTopic): Promise<void> {
-    await ensureGroup(this.#host.adapterOf(topic.name), this.#host.environment, group, topic.name)
+    await ensureGroup(this.#host.adapterOf(topic.called ?? topic.name), this.#host.environment, group, topic.name)
   }
 
   /** On a queue: forgets a group of a topic, which else keeps its backlog for ever. Nothing happens where the broker is a log. */
   async deleteGroup(group: string, topic: AnyTopic): Promise<void> {
-    await this.#with(topic.name, async admin => admin.deleteGroup?.(group, topic.name))
+    await this.#with(topic, async admin => admin.deleteGroup?.(group, topic.name))
   }
 
   /**
@@ -74,7 +80,7 @@ export class Admin {
    * consumer has `startAt`. Errors: `unsupported`.
    */
   async seekGroup(group: string, topic: AnyTopic, time: number): Promise<void> {
-    await this.#with(topic.name, async (admin, { name }) => {
+    await this.#with(topic, async (admin, { name }) => {
       if (admin.seekGroup) return admin.seekGroup(group, topic.name, time)
       throw new StreamError('unsupported', `'${name}' cannot move a group to a time: give a new one \`startAt\``)
     })
@@ -82,17 +88,17 @@ export class Admin {
 
   /** Deletes a topic and its records. Errors: `unknown-topic`. */
   async delete(topic: AnyTopic): Promise<void> {
-    await this.#with(topic.name, admin => admin.deleteTopic(topic.name))
+    await this.#with(topic, admin => admin.deleteTopic(topic.name))
   }
 
   /** `undefined` when there is no such topic. */
   describe(topic: AnyTopic): Promise<TopicDescription | undefined> {
-    return this.#with(topic.name, admin => admin.describeTopic(topic.name))
+    return this.#with(topic, admin => admin.describeTopic(topic.name))
   }
 
   /** Records that a group has not committed yet, per partition. */
   backlog(group: string, topic: AnyTopic): Promise<readonly PartitionBacklog[]> {
-    return this.#with(topic.name, async (admin, adapter) => {
+    return this.#with(topic, async (admin, adapter) => {
       if (adapter.capabilities.groups) return admin.backlog(group, [topic.name])
       if (!admin.behind) throw new StreamError('unsupported', `'${adapter.name}' cannot tell how many records wait`)
       const description = await admin.describeTopic(topic.name)
@@ -135,10 +141,37 @@ export class Admin {
     return redrive(this.#host, topic, options)
   }
 
-  #with<Result>(topic: string, call: (admin: AdminDriver, adapter: AnyAdapter) => Promise<Result>): Promise<Result> {
-    const adapter = this.#host.adapterOf(topic)
+  /**
+   * Sets where a pipeline that does not run goes on: back by time, position or watermark, or past a range that is parked instead of
+   * processed. What comes of it are new records to every reader; `shadow` gives a pipeline that writes elsewhere. Each task is
+   * set in one commit; a call that broke off is repeated. See docs/replay.md. Errors: `not-owner` (it runs), `fenced` (it has been started
+   * meanwhile), `unsupported` (a queue; a stage that has positions in the broker alone), `bad-config`, `position-lost`.
+   *
+   * @example
+   * await client.admin.replay(app, { from: { time: Date.parse('2026-03-01T12:00:00Z') }, state: 'reset' })
+   */
+  replay(pipeline: Pipeline, options: ReplayOptions): Promise<readonly Rewound[]> {
+    return replay(this.#host, pipeline, options)
+  }
+
+  /**
+   * Compares two topics by key, from their beginnings to what is there now: what is on the left only is `missing`, on the right only
+   * `extra`. Errors: `bad-config` (other partition counts), `unsupported` (a queue), `too-large`.
+   *
+   * @example
+   * const { missing, extra, different } = await client.admin.compare(totals, shadowTopic(totals, 'v2'))
+   */
+  compare(left: AnyTopic, right: AnyTopic, options?: CompareOptions): Promise<Comparison> {
+    return compare(this.#host, left, right, options)
+  }
+
+  #with<Result>(
+    { name, called = name }: AnyTopic,
+    call: (admin: AdminDriver, adapter: AnyAdapter) => Promise<Result>
+  ): Promise<Result> {
+    const adapter = this.#host.adapterOf(called)
     const { environment } = this.#host
-    return withRetry({ adapter, environment, doing: `topic '${topic}'`, attempts: 5 }, async () => {
+    return withRetry({ adapter, environment, doing: `topic '${name}'`, attempts: 5 }, async () => {
       const admin = adapter.admin()
       try {
         return await call(admin, adapter)

@@ -32,9 +32,12 @@ export type {
 export { examine, type DoctorConfig, type Finding, type Severity } from './doctor/index.ts'
 export { topic, type AnyTopic, type Estimate, type GapPolicy, type Topic, type TopicOptions } from './core/topic.ts'
 export type { TracedSpan, TracedWork, Tracing } from './core/tracing.ts'
-export { pipeline, processor, sink, source, when, withheldHeaders } from './pipeline/index.ts'
+export { pipeline, processor, shadow, shadowTopic, sink, source, when, withheldHeaders } from './pipeline/index.ts'
 export type {
   CircuitOptions,
+  CompareOptions,
+  Comparison,
+  Difference,
   EntryOf,
   ErrorMatch,
   FailedWrite,
@@ -50,13 +53,19 @@ export type {
   PlainWriter,
   ProcessContext,
   ProcessorOptions,
+  RateLimit,
   RecordOf,
   RedriveOptions,
   RedriveProgress,
+  ReplayFrom,
+  ReplayOptions,
+  Rewound,
   RunOptions,
+  ShadowOptions,
   SinkContext,
   SinkOptions,
   SinkWriter,
+  SkipRange,
   SourceContext,
   SourceEntry,
   SourceOptions,

@@ -2,5 +2,5 @@ export { bindTopic, decodePart, encodeEntry, prepareBatch, type BoundTopic, type
 export { Consumer, decodeRecord, eventTimeOf, type ConsumerOptions } from './consumer.ts'
 export { isForAnother, park, parkedHeaders, parkedTopic, redriveHeaders, schemaOf } from './parked.ts'
 export { Producer, type ProducerOptions, type ProducerReports, type Receipt } from './producer.ts'
-export { classified, delayOf, hasCode, withRetry, type Backoff } from './retry.ts'
+export { classified, delayOf, hasCode, withRetry, type Backoff, type Trying } from './retry.ts'
 export { Sender } from './sender.ts'

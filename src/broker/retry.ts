@@ -23,14 +23,18 @@ export function classified(adapter: AnyAdapter, error: unknown, doing: string): 
   })
 }
 
-export interface RetryOptions {
+/** Of whoever waits for attempts: ends them, and hears of those that failed. */
+export interface Trying {
+  readonly signal?: AbortSignal | undefined
+  readonly onRetry?: ((attempt: number, error: StreamError) => void) | undefined
+}
+
+export interface RetryOptions extends Trying {
   readonly adapter: AnyAdapter
   readonly environment: Environment
   readonly doing: string
-  readonly signal?: AbortSignal | undefined
   /** Default: for ever, while the error is retryable. */
   readonly attempts?: number
-  readonly onRetry?: (attempt: number, error: StreamError) => void
 }
 
 const backoff: Backoff = { first: 50, most: 5_000 }

@@ -1,7 +1,7 @@
 import { diagnose } from '../core/diagnostics.ts'
 import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
-import type { OutgoingRecord, Position } from '../core/record.ts'
+import { sizeOf, type OutgoingRecord, type Position } from '../core/record.ts'
 import type { AnyAdapter, ProducerDriver, SendResult } from '../spec/index.ts'
 import { classified, delayOf } from './retry.ts'
 
@@ -59,7 +59,7 @@ export class Sender {
   /** Queues one record behind those of its partition. `settle` is called once, never synchronously. */
   enqueue(record: OutgoingRecord, settle: Settle): void {
     if (this.#closed) throw new StreamError('closed', `the producer for '${record.topic}' is closed`)
-    const size = (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + (record.stamp?.byteLength ?? 0) + 64
+    const size = sizeOf(record)
     const lane = this.#lane(record)
     const { failure } = lane
     if (failure) return queueMicrotask(() => settle(failure, undefined))

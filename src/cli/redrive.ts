@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { bytes, connect, optional, topic, type ParkedRecord, type RedriveProgress } from '../index.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
+import { timeOf } from './times.ts'
 
 export const redriveUsage = `usage: tidemark redrive TOPIC (--all | FILTER...) [--broker URL] [--store URL] [--dry-run] [--everybody] [--list] [--json]
 
@@ -101,12 +102,6 @@ const after =
   (time: number) =>
   ({ at }: ParkedRecord): boolean =>
     (at ?? -Infinity) >= time
-
-function timeOf(option: string, value: string): number {
-  const time = Date.parse(value)
-  if (Number.isNaN(time)) throw new UsageError(`--${option} '${value}' is no time: give one as 2026-03-01T12:00:00Z`)
-  return time
-}
 
 function sentence({ found, matched, already, sent }: RedriveProgress, dryRun: boolean): string {
   return `${found} parked, ${matched} match, ${already} sent again before, ${sent} ${dryRun ? 'would be sent' : 'sent'}`

@@ -1,6 +1,8 @@
 import { StreamError } from '../index.ts'
 import { doctor, doctorUsage } from './doctor.ts'
+import { compareCommand, compareUsage } from './compare.ts'
 import { redriveCommand, redriveUsage } from './redrive.ts'
+import { replayCommand, replayUsage } from './replay.ts'
 import { schemaCheck, schemaCheckUsage } from './schema-check.ts'
 import { schemaGenerate, schemaGenerateUsage } from './schema-generate.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
@@ -9,6 +11,8 @@ const commands: Readonly<
   Record<string, { readonly usage: string; run(words: readonly string[], terminal: Terminal): Promise<ExitCode> }>
 > = {
   redrive: { usage: redriveUsage, run: redriveCommand },
+  replay: { usage: replayUsage, run: replayCommand },
+  compare: { usage: compareUsage, run: compareCommand },
   doctor: { usage: doctorUsage, run: doctor },
   'schema check': { usage: schemaCheckUsage, run: schemaCheck },
   'schema generate': { usage: schemaGenerateUsage, run: schemaGenerate }

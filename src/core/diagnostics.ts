@@ -46,6 +46,8 @@ export interface Diagnostics {
     heldBy: { readonly task: string; readonly cause: string; readonly since: number } | undefined
   }
   'vitals-lost': { topic: string; error: unknown }
+  /** A run cannot start, because a broker or a store is away, and begins anew. */
+  'start-retried': { pipeline: string; attempt: number; error: unknown }
   /** Rights that the run had are refused: it begins anew until they are back. */
   'run-interrupted': { pipeline: string; error: unknown }
   /** Nothing could run for so long: a handler or a library has kept the thread, or the machine was asleep. */

@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'unknown-outcome' // the request may or may not have taken effect
   | 'handler' // the user's function threw, and the policy says stop
   | 'corrupt' // stored bytes of ours do not parse
+  | 'skipped' // a replay has left the record out
   | 'closed'
   | 'aborted'
   | 'internal'

@@ -36,9 +36,11 @@ export interface OutgoingRecord {
   readonly timestamp: number
 }
 
-/** Bytes that a record keeps in a buffer: payload plus a fixed share for objects. Law 8 counts in these. */
-export function sizeOf(record: Pick<RawRecord, 'key' | 'value'>): number {
-  return (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 96
+/** Bytes that a record keeps in a buffer: all that it carries plus a fixed share for objects. Law 8 counts in these. */
+export function sizeOf({ key, value, headers, stamp }: Pick<RawRecord, 'key' | 'value' | 'headers' | 'stamp'>): number {
+  let size = (key?.byteLength ?? 0) + (value?.byteLength ?? 0) + (stamp?.byteLength ?? 0) + 96
+  if (headers !== noHeaders) for (const name in headers) size += 32 + name.length + headers[name]!.byteLength
+  return size
 }
 
 /** A record as a handler sees it. `topic` tells the members of a union apart when a stage reads several. */

@@ -73,9 +73,10 @@ export interface SchemaRegistry {
   readonly headers?: SchemaHeaders
   /**
    * How a Protobuf payload says which message of its file it is. `indexes`, the default: by Confluent's message indexes, behind the id;
-   * `position`: by one number, as AWS Glue; `only`: not at all, a file has one message (Pub/Sub).
+   * `position`: by one number, as AWS Glue; `only`: not at all, a file has one message (Pub/Sub); `root`: not at all, the schema says
+   * it, and is a set of descriptors (Pulsar).
    */
-  readonly messages?: 'indexes' | 'position' | 'only'
+  readonly messages?: 'indexes' | 'position' | 'only' | 'root'
   /** What a subject is called here when the codec does not say. Default: `<topic>-value`, `<topic>-key`. */
   subject?(context: {
     readonly topic: string

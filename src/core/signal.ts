@@ -37,3 +37,9 @@ export class Signal {
     })
   }
 }
+
+/** The shortest wait, ms; `undefined` is none. */
+export function soonest(...waits: readonly (number | undefined)[]): number | undefined {
+  const least = Math.min(...waits.map(wait => wait ?? Infinity))
+  return least === Infinity ? undefined : Math.max(0, least)
+}

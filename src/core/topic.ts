@@ -66,6 +66,8 @@ export interface Topic<Name extends string = string, Key = any, Value = any> {
   /** `skipAfter` in ms. */
   readonly gaps: 'stall' | { readonly skipAfter: number } | undefined
   readonly partitions: number | undefined
+  /** Of the topic of a shadow run: what its handlers call it, which is the name of the topic that it stands for. */
+  readonly called?: string
 }
 
 export type AnyTopic = Topic<string, any, any>

@@ -1,10 +1,20 @@
 import { StreamError } from '../core/errors.ts'
 import type { Position } from '../core/record.ts'
+import type { StartAt } from '../spec/index.ts'
+
+/** Records that are left out: from one position to another, both included, or of event times from `since` until before `until`. */
+export type Skip =
+  | { readonly first: Position; readonly last: Position }
+  | { readonly since: number; readonly until: number }
 
 /** The head of a commit: where the task stands. Small, so it is written whole each time and the last one is enough. */
 export interface Head {
   /** Topic -> position last processed. */
   readonly positions: Readonly<Record<string, Position>>
+  /** Topic -> where it begins, as long as it has no position: a replay has said so. */
+  readonly starts?: Readonly<Record<string, StartAt>>
+  /** Topic -> what is parked instead of processed: a replay has said so. */
+  readonly skips?: Readonly<Record<string, readonly Skip[]>>
   /** Topic -> snapshot of its partition tracker (dedupe marks and watermark). */
   readonly trackers: Readonly<Record<string, unknown>>
   /** Topic -> partition -> last sequence given out. */

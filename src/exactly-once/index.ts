@@ -1,6 +1,6 @@
 export { LeaseGroup, type LeaseListener } from './lease-group.ts'
 export type { Lease } from './leases.ts'
-export { decodeHead, encodeHead, type Head } from './head.ts'
+export { decodeHead, encodeHead, type Head, type Skip } from './head.ts'
 export { decodeOutbox, encodeOutbox } from './outbox.ts'
 export { idle, step, type ProtocolEffect, type ProtocolEvent, type ProtocolState } from './protocol.ts'
 export { commitToken } from './store.ts'

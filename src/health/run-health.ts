@@ -24,6 +24,10 @@ export class RunHealth {
   #phase: RunPhase = 'starting'
   #since: number
   #error: unknown
+  /** It starts, and what it needs is away. */
+  #away: { readonly since: number; readonly error: unknown } | undefined
+  #beganAnew = false
+  #upSince = 0
 
   constructor(pipeline: string, clock: AwakeClock, limits: Limits) {
     this.pipeline = pipeline
@@ -44,17 +48,39 @@ export class RunHealth {
   enter(phase: RunPhase, error?: unknown): void {
     if (this.isOver) return
     this.#phase = phase
+    if (phase !== 'starting') {
+      this.#beganAnew = false
+      this.answered()
+    }
+    if (phase === 'running') this.#upSince = this.#clock.now()
     // For how long it has been interrupted counts from the first time.
     if (this.interrupted && (phase === 'starting' || phase === 'running')) return
     this.#error = error
     this.#since = this.#clock.now()
   }
 
-  /** It is refused what it was allowed, and will begin anew. */
-  interrupt(error: unknown): void {
+  /** What it needs in order to start is away, and is tried again. */
+  tried(error: unknown): void {
+    if (this.#phase === 'starting') this.#away = { since: this.#away?.since ?? this.#clock.now(), error }
+  }
+
+  /** It is not away. Of a start that begins anew only its end tells: what came before may have gone well all the time. */
+  answered(): void {
+    if (!this.#beganAnew) this.#away = undefined
+  }
+
+  /** It could not start, and will begin anew. */
+  beginAnew(error: unknown): void {
     this.stages = []
     this.#scouts = []
     this.#phase = 'starting'
+    this.#beganAnew = true
+    this.tried(error)
+  }
+
+  /** It is refused what it was allowed, and will begin anew. */
+  interrupt(error: unknown): void {
+    this.beginAnew(error)
     if (!this.interrupted) this.#since = this.#clock.now()
     this.interrupted = true
     this.#error = error
@@ -65,9 +91,7 @@ export class RunHealth {
     const stage = new StagePulse(this.pipeline, name, this.#clock, outlets)
     stage.onBeat = () => {
       this.gotOn = true
-      if (!this.interrupted) return
-      this.interrupted = false
-      this.#error = undefined
+      this.#goOn()
     }
     this.stages.push(stage)
     return stage
@@ -86,11 +110,23 @@ export class RunHealth {
     if (this.#phase === 'ended') return []
     if (this.#phase === 'failed') return [this.#problem('failed', 'has failed and does not run any more')]
     const problems = this.stages.flatMap(stage => stage.look(this.limits))
-    const away = this.#clock.now() - this.#since
-    if (this.interrupted && away >= this.limits.unreachableAfter)
-      return [...problems, this.#problem('unreachable', 'is refused what it was allowed before, and begins anew')]
-    const isLate = this.#phase === 'starting' && this.#clock.now() - this.#since >= this.limits.stalledAfter
-    return isLate ? [...problems, this.#problem('unreachable', 'has not come up')] : problems
+    const { stalledAfter, unreachableAfter } = this.limits
+    const now = this.#clock.now()
+    // With nothing to do it gets nothing done: that nobody refuses it anything has to be enough.
+    if (this.#phase === 'running' && now - this.#upSince >= unreachableAfter && problems.length === 0) this.#goOn()
+    if (this.interrupted && now - this.#since >= unreachableAfter)
+      problems.push(this.#problem('unreachable', 'is refused what it was allowed before, and begins anew'))
+    else if (this.#away && now - this.#away.since >= unreachableAfter)
+      problems.push(this.#problem('unreachable', 'cannot reach what it needs to start, and tries again', this.#away))
+    else if (this.#phase === 'starting' && now - this.#since >= stalledAfter)
+      problems.push(this.#problem('unreachable', 'has not come up'))
+    return problems
+  }
+
+  #goOn(): void {
+    if (!this.interrupted) return
+    this.interrupted = false
+    this.#error = undefined
   }
 
   get state(): RunState {
@@ -98,16 +134,20 @@ export class RunHealth {
     return { pipeline: this.pipeline, phase: this.#phase, tasks }
   }
 
-  #problem(cause: 'failed' | 'unreachable', what: string): HealthProblem {
-    const milliseconds = Math.round(this.#clock.now() - this.#since)
-    const code = StreamError.is(this.#error) ? ` (${this.#error.code})` : ''
+  #problem(
+    cause: 'failed' | 'unreachable',
+    what: string,
+    { since, error }: { since: number; error: unknown } = { since: this.#since, error: this.#error }
+  ): HealthProblem {
+    const milliseconds = Math.round(this.#clock.now() - since)
+    const code = StreamError.is(error) ? ` (${error.code})` : ''
     return {
       cause,
       pipeline: this.pipeline,
-      since: this.#clock.wall(this.#since),
+      since: this.#clock.wall(since),
       milliseconds,
       message: `pipeline '${this.pipeline}' ${what}, for ${seconds(milliseconds)}${code}`,
-      ...(this.#error !== undefined && { error: this.#error }),
+      ...(error !== undefined && { error }),
       mayRestartMend: cause === 'failed'
     }
   }

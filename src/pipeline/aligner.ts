@@ -1,5 +1,8 @@
 import { Alignment } from '../watermark/index.ts'
+import type { Environment } from '../core/environment.ts'
+import type { Stage } from './definitions.ts'
 import type { PartitionInput } from './input.ts'
+import { Rate } from './rate-limit.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 
 /** Time between two looks at tasks on other workers, ms. They report once a second. */
@@ -10,6 +13,12 @@ const askEvery = 50
 /** The tasks of one stage on this worker, as they see each other. */
 export class LocalTasks {
   readonly inputs: Map<string, readonly PartitionInput[]> = new Map()
+  /** Of their stage, if it has one. */
+  readonly rate: Rate | undefined
+
+  constructor({ every }: Pick<Stage, 'every'>, environment: Environment) {
+    this.rate = every === undefined ? undefined : new Rate(every, environment)
+  }
 }
 
 /**
@@ -24,6 +33,7 @@ export class Aligner {
   readonly #stage: string
   readonly #inputs: readonly PartitionInput[]
   readonly #alignments: readonly Alignment[]
+  readonly #held: boolean[] = []
   #lookedAt = -Infinity
   /** The least watermark of the tasks on other workers that have something to do. */
   #elsewhere: number | undefined
@@ -46,8 +56,14 @@ export class Aligner {
     this.lookIn = undefined
     this.#inputs.forEach((input, index) => {
       input.waits = this.#waits(input, index, now)
+      this.#held[index] = input.waits
       if (input.waits) this.lookIn = askEvery
     })
+  }
+
+  /** As of the last update. */
+  holds(input: PartitionInput): boolean {
+    return this.#held[this.#inputs.indexOf(input)] === true
   }
 
   /** Asked in the middle of a batch: is it too far ahead by now? */

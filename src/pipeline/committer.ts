@@ -2,7 +2,7 @@ import { classified, delayOf, hasCode, withRetry, type Sender } from '../broker/
 import { diagnose } from '../core/diagnostics.ts'
 import { sleep } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
-import type { OutgoingRecord } from '../core/record.ts'
+import { sizeOf, type OutgoingRecord } from '../core/record.ts'
 import {
   commitToken,
   decodeHead,
@@ -63,6 +63,8 @@ export class Committer {
   #lastOutputs = 0
   #unsentBytes = 0
   #relaying: Promise<void> = Promise.resolve()
+  /** What is under way, oldest first; `#relaying` is the last of them. */
+  readonly #relays: Promise<void>[] = []
   #relayFailure: unknown
   /** Attempts at the commit under way. */
   #appends = 0
@@ -100,7 +102,8 @@ export class Committer {
    * @param records how many records it covers, for diagnostics
    */
   async commit(records: number): Promise<void> {
-    if (this.#unsentBytes > maxUnsentBytes) await this.#relaying
+    // Until there is room, not until all is sent: a slow broker is no reason to stand still.
+    while (this.#unsentBytes > maxUnsentBytes) await this.#relays[0]
     if (this.#relayFailure) throw this.#relayFailure
     const { outputs } = this
     // What a sink cannot write is parked or put aside, and that is part of the commit.
@@ -208,7 +211,7 @@ export class Committer {
   #relay(commit: number, records: readonly OutgoingRecord[]): void {
     if (records.length === 0) return
     this.#lastOutputs = commit
-    const bytes = records.reduce((sum, record) => sum + (record.value?.byteLength ?? 0) + 128, 0)
+    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0)
     this.#unsentBytes += bytes
     const sent = this.#send(records)
     this.#relaying = this.#relaying.then(async () => {
@@ -219,8 +222,10 @@ export class Committer {
         this.#relayFailure ??= error
       } finally {
         this.#unsentBytes -= bytes
+        this.#relays.shift()
       }
     })
+    this.#relays.push(this.#relaying)
     sent.catch(() => {}) // taken up above, in order
   }
 

@@ -6,6 +6,7 @@ import type { Stamp } from '../core/stamp.ts'
 import { stampOf, type InputBatch, type PartitionInput } from './input.ts'
 import { Lanes, type Job } from './lanes.ts'
 import type { FlowParts, RecordFlow } from './sequential-processing.ts'
+import { skipped } from './skips.ts'
 import type { Work } from './work.ts'
 
 export interface ConcurrentParts extends FlowParts {
@@ -118,6 +119,7 @@ export class ConcurrentProcessing implements RecordFlow {
     if (input.isRepeat(raw, stamp, task, counts)) {
       if (!input.isBehind(raw)) input.position = raw.position
     } else if (isForAnother(raw, task)) await processing.repeat(work)
+    else if (input.isSkipped(raw, stamp)) await processing.park(work, skipped())
     else if (job.progress === 'held') {
       if (!retries.isBehind(work)) return this.#lanes.begin(job)
       await processing.putAside(work)
@@ -190,7 +192,7 @@ export class ConcurrentProcessing implements RecordFlow {
         adapter.comparePositions(raw.position, begun.last) <= 0)
     begun.ids.add(id)
     begun.last = raw.position
-    return isOld || isForAnother(raw, task) || retries.isBehind(work)
+    return isOld || isForAnother(raw, task) || input.isSkipped(raw, stamp) || retries.isBehind(work)
   }
 }
 

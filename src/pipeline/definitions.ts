@@ -6,6 +6,7 @@ import type { CircuitOptions } from './circuit.ts'
 import { checkPolicy, type FailurePolicy } from './failure-policy.ts'
 import type { Guard } from './guard.ts'
 import type { Interval, ProcessContext } from './process-context.ts'
+import { checkRate, type RateLimit } from './rate-limit.ts'
 import type { SinkContext, SinkWriter, WriteOutcome } from './sink-writer.ts'
 import type { EntryOf, KeyOf, Outputs, RecordOf, SideTopic, Topics } from './topic-types.ts'
 
@@ -36,6 +37,8 @@ export interface ProcessorOptions<
    * count as one key. Default 1.
    */
   readonly concurrency?: number
+  /** How many records are begun within a time, at each worker. Default: as many as there are. */
+  readonly rateLimit?: RateLimit
   /** What is not timely enough goes to a side output instead of `process`. */
   readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   process(record: RecordOf<From>, context: ProcessContext<State>): Processed
@@ -64,6 +67,8 @@ interface StageBase {
   /** Takes what the stage must not decide on. An entry of a stage with one other output need not name that. */
   readonly side: AnyTopic | undefined
   readonly failure: FailurePolicy
+  /** Time between two records by `rateLimit`, ms. */
+  readonly every: number | undefined
 }
 
 export interface ProcessorStage extends StageBase {
@@ -93,6 +98,7 @@ export function processor<
     from: list(options.from),
     ...withSide(options.name, options.from, options.to === undefined ? [] : list(options.to), options.guard),
     failure: checkPolicy(options.name, options.failure ?? {}),
+    every: checkRate(options.name, options.rateLimit),
     state: options.state ?? {},
     options
   }
@@ -127,6 +133,8 @@ export interface SourceOptions<To extends Topics> {
   splits?(): readonly string[] | Promise<readonly string[]>
   /** `retries` and `backoff` for a generator that throws; then `run` rejects. */
   readonly failure?: Pick<FailurePolicy, 'retries' | 'backoff'>
+  /** How many entries are taken within a time, at each worker. Default: as many as there are. */
+  readonly rateLimit?: RateLimit
 }
 
 export interface SourceStage extends StageBase {
@@ -143,6 +151,7 @@ export function source<const To extends Topics>(options: SourceOptions<To>): Sou
     to: list(options.to),
     side: undefined,
     failure: checkPolicy(options.name, options.failure ?? {}),
+    every: checkRate(options.name, options.rateLimit),
     options
   }
 }
@@ -168,6 +177,8 @@ export interface SinkOptions<From extends Topics> {
   readonly failure?: FailurePolicy
   /** Spares a destination that is down. One for all tasks of the stage at this worker. */
   readonly circuit?: CircuitOptions
+  /** How many records are begun within a time, at each worker. Default: as many as there are. */
+  readonly rateLimit?: RateLimit
   /** What is not timely enough goes to a side output instead of `write`. */
   readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
   /** A function (at least once), or a writer that says what it can promise. */
@@ -187,6 +198,7 @@ export function sink<const From extends Topics>(options: SinkOptions<From>): Sin
     from: list(options.from),
     ...withSide(options.name, options.from, [], options.guard),
     failure: checkPolicy(options.name, options.failure ?? {}),
+    every: checkRate(options.name, options.rateLimit),
     options
   }
 }

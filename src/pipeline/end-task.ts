@@ -5,15 +5,18 @@ import { deadlineIn, type Environment } from '../core/environment.ts'
 const patience = 1_000
 
 /** Ends a task within `timeout`: asks, then tells. Rejects with its fatal error. */
-export async function endTask(task: Endable, timeout: Promise<void>, environment: Environment): Promise<void> {
+export function endTask(task: Endable, timeout: Promise<void>, environment: Environment): Promise<void> {
   const ended = task.release().catch(error => {
     if (!hasCode(error, 'aborted')) throw error
   })
-  const abandoned = timeout.then(() => {
-    task.abandon()
-    return 'abandoned' as const
-  })
-  if ((await Promise.race([ended, abandoned])) !== 'abandoned') return
+  const abandoned = timeout.then(() => task.abandon())
+  return endWithin(ended, abandoned, environment)
+}
+
+/** Resolves or rejects with `ended`, or resolves when that has not come soon after `timeout`. */
+export async function endWithin(ended: Promise<void>, timeout: Promise<void>, environment: Environment): Promise<void> {
+  const late = timeout.then(() => 'late' as const)
+  if ((await Promise.race([ended, late])) !== 'late') return
   const deadline = deadlineIn(environment, patience)
   await Promise.race([ended, deadline.reached])
   deadline.cancel()

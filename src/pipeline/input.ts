@@ -4,6 +4,8 @@ import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
+import type { Skip } from '../exactly-once/index.ts'
+import type { StartAt } from '../spec/index.ts'
 import type { RecordMarks } from '../state/index.ts'
 import {
   fates,
@@ -16,6 +18,7 @@ import {
   type TrackerSnapshot
 } from '../watermark/index.ts'
 import { stalledAt, tellLost } from './gaps.ts'
+import { isSkipped } from './skips.ts'
 
 export type MutableCounts = { -readonly [Name in keyof Counts]: Counts[Name] }
 
@@ -39,6 +42,10 @@ export class PartitionInput {
   paused: boolean = false
   /** It is too far ahead of the others: what is queued stays so for now. */
   waits: boolean = false
+  /** Where it begins, as long as it has no position; `undefined`: where the group stands. */
+  start: StartAt | undefined
+  /** What of it is not processed. */
+  skips: readonly Skip[] = []
   readonly membership: TopicMembership
   /** What became of its records, by spans of event time. */
   readonly tally: Tally
@@ -98,9 +105,15 @@ export class PartitionInput {
     for (const record of batch.records) this.queuedBytes += sizeOf(record)
   }
 
-  take(): InputBatch | undefined {
-    const batch = this.#queue.shift()
+  /** @param most records of it: the rest stays */
+  take(most: number = Infinity): InputBatch | undefined {
+    let batch = this.#queue.shift()
     this.#inHand = batch !== undefined
+    if (batch && batch.records.length > most) {
+      const { records, stamps } = batch
+      this.#queue.unshift({ records: records.slice(most), stamps: stamps.slice(most) })
+      batch = { records: records.slice(0, most), stamps: stamps.slice(0, most) }
+    }
     if (batch) for (const record of batch.records) this.queuedBytes -= sizeOf(record)
     return batch
   }
@@ -129,7 +142,8 @@ export class PartitionInput {
     const eventTime = stamp?.eventTime ?? eventTimeOf(bound, key, value, raw)
     const late = eventTime < watermark || stamp?.late === true
     const { position, headers } = raw
-    return { topic: bound.topic.name, partition, position, key, value, headers, eventTime, late }
+    const { name, called = name } = bound.topic
+    return { topic: called, partition, position, key, value, headers, eventTime, late }
   }
 
   /**
@@ -180,6 +194,12 @@ export class PartitionInput {
     const { adapter } = this.bound
     if (this.position === undefined || adapter.capabilities.positions !== 'log') return false
     return adapter.comparePositions(position, this.position) <= 0
+  }
+
+  /** Is it to be left out? */
+  isSkipped({ position, timestamp }: RawRecord, stamp: Stamp | undefined): boolean {
+    if (this.skips.length === 0) return false
+    return isSkipped(this.skips, position, stamp?.eventTime ?? timestamp, this.bound.adapter)
   }
 
   /** The record is done. On a queue one without a stamp is known by its identity when it comes again. */

@@ -1,6 +1,6 @@
 import { encodeEntry, type BoundTopic, type EncodedEntry } from '../broker/index.ts'
 import { StreamError } from '../core/errors.ts'
-import type { Entry, Headers, OutgoingRecord } from '../core/record.ts'
+import { sizeOf, type Entry, type Headers, type OutgoingRecord } from '../core/record.ts'
 import { encodeStamp, type ProducerId } from '../core/stamp.ts'
 import type { AnyTopic } from '../core/topic.ts'
 import { Tally, type OutputVitals, type TallySnapshot } from '../watermark/index.ts'
@@ -45,6 +45,8 @@ export class OutputBuffer {
   trace: Headers | undefined
   readonly #producer: ProducerId
   readonly #lanes = new Map<string, Lane>()
+  /** By the name that handlers use, where that is another. */
+  readonly #called = new Map<string, Lane>()
   readonly #only: Lane | undefined
   /** Topic that is none of the stage's (a parked one) -> last sequence given out, per partition. */
   readonly #others = new Map<string, number[]>()
@@ -68,7 +70,9 @@ export class OutputBuffer {
       )
       const { name, interval } = bound.topic
       const tally = new Tally(interval, 1, tallies[name])
-      this.#lanes.set(name, { bound, sequences: last, promised: last.map(() => -Infinity), tally })
+      const lane: Lane = { bound, sequences: last, promised: last.map(() => -Infinity), tally }
+      this.#lanes.set(name, lane)
+      if (bound.topic.called !== undefined) this.#called.set(bound.topic.called, lane)
     }
     const lanes = [...this.#lanes.values()].filter(({ bound }) => bound.topic.name !== side?.name)
     this.#only = lanes.length === 1 ? lanes[0] : undefined
@@ -154,7 +158,7 @@ export class OutputBuffer {
   /** A record that is ready as it is. */
   push(record: OutgoingRecord): void {
     this.records.push(record)
-    this.bytes += bytesOf(record)
+    this.bytes += sizeOf(record)
   }
 
   /** For taking back what a failed attempt produced. */
@@ -165,7 +169,7 @@ export class OutputBuffer {
   rollback(mark: number): void {
     while (this.records.length > mark) {
       const record = this.records.pop()!
-      this.bytes -= bytesOf(record)
+      this.bytes -= sizeOf(record)
       const lane = this.#lanes.get(record.topic)
       if (lane && record.stamp) {
         lane.sequences[record.partition]!--
@@ -215,7 +219,8 @@ export class OutputBuffer {
   #laneOf(entry: TaggedEntry): Lane {
     if (typeof entry !== 'object' || entry === null)
       throw new StreamError('bad-record', `a handler must return entries ({ key, value }), not ${typeof entry}`)
-    const lane = entry.topic === undefined ? this.#only : this.#lanes.get(entry.topic)
+    const { topic } = entry
+    const lane = topic === undefined ? this.#only : (this.#called.get(topic) ?? this.#lanes.get(topic))
     if (lane) return lane
     const known = [...this.#lanes.keys()].join(', ') || 'none: give the stage a `to`'
     throw new StreamError(
@@ -223,8 +228,4 @@ export class OutputBuffer {
       `an output names topic '${String(entry.topic)}'; topics of this stage: ${known}`
     )
   }
-}
-
-function bytesOf(record: OutgoingRecord): number {
-  return (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + 128
 }

@@ -12,6 +12,7 @@ import type { OutputBuffer } from './outputs.ts'
 import type { Retries } from './retries.ts'
 import { laneOf, type Waiting } from './retry-queue.ts'
 import type { SinkBatch } from './sink-batch.ts'
+import { skipped } from './skips.ts'
 import type { TaskHealth } from './task-health.ts'
 import type { Unwritten, Work } from './work.ts'
 
@@ -65,6 +66,7 @@ export class RecordProcessing {
     }
     const work: Work = { input, raw, stamp, record: undefined, attempts: 0, waiting: undefined }
     if (isForAnother(raw, task)) return this.repeat(work)
+    if (input.isSkipped(raw, stamp)) return this.park(work, skipped())
     return retries.isBehind(work) ? this.putAside(work) : this.try(work)
   }
 

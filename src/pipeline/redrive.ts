@@ -4,7 +4,7 @@ import { uuidv7 } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { RawRecord } from '../core/record.ts'
 import type { AnyTopic } from '../core/topic.ts'
-import { BrokerStore, changelogTopic, type CommitStore } from '../exactly-once/index.ts'
+import type { CommitStore } from '../exactly-once/index.ts'
 import { noCounts, vitalsTopic } from '../watermark/index.ts'
 import { Committer, FencedSignal } from './committer.ts'
 import { durableProducer, taskName } from './identity.ts'
@@ -13,6 +13,7 @@ import { RedriveTask } from './redrive-task.ts'
 import type { RunHost } from './run.ts'
 import { defaultSettings } from './settings.ts'
 import { commitsInBroker } from './stage-shape.ts'
+import { openBrokerStore } from './stage-store.ts'
 import { ensureTopic, resolveTopic } from './topics.ts'
 import { VitalsPublisher } from './vitals-publisher.ts'
 
@@ -181,9 +182,7 @@ class Redrive {
   async #store(partitions: number): Promise<CommitStore> {
     const { adapter, topic } = this.#bound
     if (!commitsInBroker(this.#host.commitIn, adapter, [this.#bound])) return this.#host.openStore()
-    const changelog = changelogTopic(pipeline, topic.name)
-    await ensureTopic(adapter, this.#host.environment, { topic: changelog, partitions, compacted: true })
-    return new BrokerStore(adapter, partitions)
+    return openBrokerStore(this.#host, adapter, pipeline, topic.name, partitions)
   }
 
   #count(more: Partial<RedriveProgress>): void {

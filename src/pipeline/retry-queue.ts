@@ -185,6 +185,7 @@ export class RetryQueue {
   }
 
   #encode({ topic, raw, hold, reached, attempts, since, dueAt }: Waiting): Uint8Array {
+    const left = Math.max(0, dueAt - this.#environment.monotonic())
     const stored: Stored = {
       v: 1,
       topic,
@@ -199,7 +200,8 @@ export class RetryQueue {
       reached: toSnapshot(reached),
       attempts,
       since,
-      due: Math.round(this.#environment.now() + dueAt - this.#environment.monotonic())
+      due: Math.round(this.#environment.now() + left),
+      left: Math.ceil(left)
     }
     return Buffer.from(JSON.stringify(stored))
   }
@@ -222,8 +224,8 @@ export class RetryQueue {
       ...(stored.identity !== undefined && { identity: stored.identity })
     }
     const environment = this.#environment
-    // A clock that was set must not make it wait for longer than an hour.
-    const left = Math.min(Math.max(0, stored.due - environment.now()), longest)
+    // The clock of the one who wrote it may be minutes behind or ahead of ours: it may only make the wait shorter.
+    const left = Math.min(Math.max(0, stored.due - environment.now()), stored.left ?? longest)
     return {
       id: Number(key),
       topic,
@@ -239,6 +241,7 @@ export class RetryQueue {
   }
 }
 
+/** Of what a release has written that did not say how long it still had to wait, ms. */
 const longest = 3_600_000
 
 /** Records of one lane keep their order; those without a key are one. */
@@ -260,7 +263,10 @@ interface Stored {
   readonly reached: TimeSnapshot
   readonly attempts: number
   readonly since: number
+  /** When it is tried again, by the clock of the one who wrote it, ms since the epoch. */
   readonly due: number
+  /** How long that was away when it was written, ms. */
+  readonly left?: number
 }
 
 const keyOf = (id: number): string => String(id).padStart(12, '0')
@@ -274,4 +280,9 @@ function headersOf(stored: Stored['headers']): Headers {
   const entries = Object.entries(stored)
   if (entries.length === 0) return noHeaders
   return Object.fromEntries(entries.map(([name, value]) => [name, toBytes(value)!]))
+}
+
+/** Where the record of a stored row was. */
+export function placeOf({ value }: StateRow): Pick<Stored, 'topic' | 'position' | 'timestamp'> {
+  return JSON.parse(Buffer.from(value!).toString('utf8')) as Stored
 }

@@ -1,8 +1,8 @@
 import { parkedTopic, Sender, type BoundTopic } from '../broker/index.ts'
-import { deadlineIn } from '../core/environment.ts'
+import { abortedError, deadlineIn, unlessAborted } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { Tracing } from '../core/tracing.ts'
-import { BrokerStore, changelogTopic, OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
+import { OutputsFirst, type CommitStore } from '../exactly-once/index.ts'
 import { unwatched, type RunHealth } from '../health/index.ts'
 import type { AnyAdapter } from '../spec/index.ts'
 import { LocalTasks } from './aligner.ts'
@@ -10,7 +10,7 @@ import { announcements } from './announcements.ts'
 import type { Pipeline, SourceStage, Stage } from './definitions.ts'
 import { groupName } from './identity.ts'
 import { policyOf } from './failure-policy.ts'
-import { lasting } from './lasting.ts'
+import { cameUp, lasting } from './lasting.ts'
 import { processorLogic } from './logic.ts'
 import type { ClientStore } from './open-store.ts'
 import type { RunSettings } from './settings.ts'
@@ -18,9 +18,10 @@ import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
 import { assertShape, commitsInBroker, coPartitioned, keepsKeys, oneBroker } from './stage-shape.ts'
 import { StageRunner } from './stage-runner.ts'
+import { openBrokerStore } from './stage-store.ts'
 import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
-import { ensureGroup, ensureParked, ensureTopic, resolveTopic, type TopicResolver } from './topics.ts'
+import { ensureGroup, ensureParked, resolveTopic, type TopicResolver } from './topics.ts'
 import { VitalsOutlets, type VitalsOutlet } from './vitals-outlets.ts'
 import { VitalsPublisher } from './vitals-publisher.ts'
 import { ensureVitals } from './vitals-topic.ts'
@@ -61,13 +62,13 @@ async function runOnce(
   signal: AbortSignal | undefined,
   health: RunHealth
 ): Promise<void> {
-  const run = new Run(host, pipeline, settings, health)
+  const trying = { signal, onRetry: (_: number, error: unknown) => health.tried(error) }
+  const run = new Run({ ...host, trying }, pipeline, settings, health)
   const draining = (): void => health.enter('draining')
+  signal?.addEventListener('abort', draining, { once: true })
   try {
-    await run.start()
+    if (!(await cameUp(run, host.environment, settings.drainTimeout, signal))) return
     health.enter('running')
-    if (signal?.aborted) draining()
-    signal?.addEventListener('abort', draining, { once: true })
     await run.finish(signal)
   } finally {
     signal?.removeEventListener('abort', draining)
@@ -104,11 +105,16 @@ class Run {
             'bad-config',
             `pipeline '${this.#pipeline.name}' has two different definitions of topic '${topic.name}': share one`
           )
-        if (!known) this.#topics.set(topic.name, await resolveTopic(this.#host, topic))
+        if (known) continue
+        this.#topics.set(topic.name, await resolveTopic(this.#host, topic))
+        this.#gotOn()
       }
     }
     const stages: (() => Promise<Runner>)[] = []
-    for (const stage of this.#pipeline.stages) stages.push(await this.#prepare(stage))
+    for (const stage of this.#pipeline.stages) {
+      stages.push(await this.#prepare(stage))
+      this.#gotOn()
+    }
     // Every view was opened and every task announced before the first of them starts.
     for (const view of this.#views.values()) await view.refresh()
     for (const start of stages) this.#runners.push(await start())
@@ -133,6 +139,7 @@ class Run {
     if (failure) throw failure
   }
 
+  /** Closes what is there by now: also while it starts, which then comes to its end. */
   async close(): Promise<void> {
     for (const publisher of this.#publishers.values()) await publisher.close()
     for (const view of this.#views.values()) await view.close()
@@ -141,7 +148,13 @@ class Run {
     void deadline.reached.then(() => impatient.abort())
     for (const sender of this.#senders.values()) await sender.close(impatient.signal)
     deadline.cancel()
-    for (const sink of this.#sinks) await sink.close()
+    for (const sink of this.#sinks.splice(0)) await sink.close()
+  }
+
+  #gotOn(): void {
+    const { signal } = this.#host.trying ?? {}
+    if (signal?.aborted) throw abortedError(signal)
+    this.#health.answered()
   }
 
   async #prepare(stage: Stage): Promise<() => Promise<Runner>> {
@@ -151,17 +164,18 @@ class Run {
     const adapter = oneBroker(stage, from) ?? to[0]!.adapter
     const splits = stage.kind === 'source' ? await (stage.options.splits?.() ?? ['main']) : []
     const tasks = stage.kind === 'source' ? splits.length : coPartitioned(stage, from)
-    const { environment } = this.#host
+    const { environment, trying } = this.#host
+    const group = groupName(this.#pipeline.name, stage.name)
     for (const input of from) {
       // Before any stage writes: a queue keeps nothing for readers that it does not know.
-      await ensureGroup(input.adapter, environment, groupName(this.#pipeline.name, stage.name), input.topic.name)
-      if (policyOf(stage.failure).then === 'park') await ensureParked(input, environment)
+      await ensureGroup(input.adapter, environment, group, input.topic.name, trying)
+      if (policyOf(stage.failure).then === 'park') await ensureParked(input, environment, trying)
     }
 
     const sink = stage.kind === 'sink' ? await openSink(stage, environment) : undefined
     if (sink) this.#sinks.push(sink)
     const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
-    await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore(), environment)
+    await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore(), environment, trying)
     const outlets = await this.#outlets(to, adapter)
     const vitals = new VitalsOutlets(outlets)
     const shared = {
@@ -177,7 +191,7 @@ class Run {
       leases: () => this.#host.openStore(),
       sender: (topic: string) => this.#sender(topic),
       vitals,
-      local: new LocalTasks(),
+      local: new LocalTasks(stage, environment),
       view: await this.#view(adapter),
       peers: outlets[0]!.view
     }
@@ -214,7 +228,7 @@ class Run {
     topics: readonly BoundTopic[],
     tasks: number
   ): Promise<CommitStore> {
-    const { commitIn, environment } = this.#host
+    const { commitIn } = this.#host
     if (!commitsInBroker(commitIn, adapter, topics)) {
       if (commitIn === 'broker')
         throw new StreamError(
@@ -224,9 +238,7 @@ class Run {
       return this.#host.openStore()
     }
     const partitions = stage.kind === 'source' ? 4 : tasks
-    const topic = changelogTopic(this.#pipeline.name, stage.name)
-    await ensureTopic(adapter, environment, { topic, partitions, compacted: true })
-    return new BrokerStore(adapter, partitions)
+    return openBrokerStore(this.#host, adapter, this.#pipeline.name, stage.name, partitions)
   }
 
   #sender(topic: string): Sender {
@@ -263,12 +275,10 @@ class Run {
     const adapter = this.#vitalsOf(of)
     let publisher = this.#publishers.get(adapter)
     if (publisher) return publisher
-    const { environment } = this.#host
-    await ensureVitals(adapter, environment)
-    this.#publishers.set(
-      adapter,
-      (publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval))
-    )
+    const { environment, trying } = this.#host
+    await ensureVitals(adapter, environment, trying)
+    publisher = new VitalsPublisher(adapter, environment, this.#settings.vitalsInterval, trying)
+    this.#publishers.set(adapter, publisher)
     return publisher
   }
 
@@ -277,8 +287,9 @@ class Run {
     let view = this.#views.get(adapter)
     if (view) return view
     const publisher = await this.#publisher(adapter)
-    this.#views.set(adapter, (view = new VitalsView(adapter, this.#host.environment, publisher)))
-    await view.open()
+    const { environment, trying } = this.#host
+    this.#views.set(adapter, (view = new VitalsView(adapter, environment, publisher)))
+    await unlessAborted(view.open(trying?.onRetry), trying?.signal)
     return view
   }
 }

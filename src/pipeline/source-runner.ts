@@ -1,7 +1,7 @@
 import { delayOf, hasCode } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import { deadlineIn, sleep } from '../core/environment.ts'
-import { Signal } from '../core/signal.ts'
+import { Signal, soonest } from '../core/signal.ts'
 import { messageOf, StreamError } from '../core/errors.ts'
 import type { TaskName } from '../exactly-once/index.ts'
 import type { Pulse } from '../health/index.ts'
@@ -18,6 +18,7 @@ import type { SourceStage } from './definitions.ts'
 import { policyOf } from './failure-policy.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
 import { Pulled } from './pulled.ts'
+import type { Grant } from './rate-limit.ts'
 import { SourceTask } from './source-task.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { outletsOf, unsentSince } from './task-health.ts'
@@ -132,6 +133,8 @@ export class SourceRunner {
       () => this.#open(task),
       () => wake.raise()
     )
+    const { rate } = this.#runtime.local
+    let grant: Grant | undefined
     let committedAt = environment.monotonic()
     const commit = async (): Promise<void> => {
       await this.#pulse.during({ doing: 'committing', by: 'outside' }, committer.commit(task.uncommitted))
@@ -145,8 +148,10 @@ export class SourceRunner {
         const left = committedAt + settings.commitInterval - environment.monotonic()
         const full = task.uncommitted >= settings.commitRecords || committer.outputs.bytes >= settings.commitBytes
         if (task.dirty && (full || left <= 0)) await commit()
-        const next = items.take()
-        if (next === undefined) await wake.wait(task.dirty ? Math.max(0, left) : undefined)
+        if (rate) grant ??= rate.ask()
+        const pause = grant ? grant.at - environment.monotonic() : 0
+        const next = pause > 0 ? undefined : items.take()
+        if (next === undefined) await wake.wait(soonest(task.dirty ? left : undefined, pause > 0 ? pause : undefined))
         else if ('error' in next) {
           // What it gave before is good: the next attempt goes on behind it.
           if (task.dirty) await commit()
@@ -156,11 +161,15 @@ export class SourceRunner {
           if (!signal.aborted) task.end()
           return
         } else {
+          const before = task.uncommitted
           task.take(next.value)
+          if (grant) rate!.used(grant, task.uncommitted - before)
+          grant = undefined
           this.#failingSince = undefined
         }
       }
     } finally {
+      if (grant) rate!.used(grant, 0)
       signal.removeEventListener('abort', onStop)
       // Not awaited for ever: a generator that hangs in a request must not hold the drain.
       const patience = deadlineIn(environment, 1_000)

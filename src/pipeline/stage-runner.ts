@@ -7,7 +7,7 @@ import { StreamError } from '../core/errors.ts'
 import type { Pulse, StagePulse } from '../health/index.ts'
 import type { LogEvent, LogReader, PartitionsRevoked, StartAt, TopicPartition } from '../spec/index.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
-import { endTask } from './end-task.ts'
+import { endTask, endWithin } from './end-task.ts'
 import { groupName, taskName } from './identity.ts'
 import { openGroupReader } from './leased-reader.ts'
 import type { Logic } from './logic.ts'
@@ -44,6 +44,8 @@ export class StageRunner {
   #draining = false
   #interrupt: AbortController | undefined
   #requests: (() => Promise<void>)[] = []
+  /** Tasks that were taken from us, and are still ending. */
+  readonly #leaving = new Set<Promise<void>>()
   /** Producers of tasks that were lost with the connection: they go on reporting. */
   readonly #cutOff = new Set<string>()
   #processed = new Map<string, TopicPartition & { readonly position: Position }>()
@@ -139,7 +141,7 @@ export class StageRunner {
     for (const event of events) {
       if (event.kind === 'records') this.#tasks.get(event.partition)?.push(event)
       else if (event.kind === 'partitions-assigned') this.#assign(event.partitions)
-      else void this.#revoke(event)
+      else this.#leave(event)
     }
   }
 
@@ -169,6 +171,11 @@ export class StageRunner {
       this.#tasks.set(partition, task)
       task.ended.catch(this.#fatal).finally(() => this.#health.end(pulse))
     }
+  }
+
+  #leave(event: PartitionsRevoked): void {
+    const leaving = this.#revoke(event).finally(() => this.#leaving.delete(leaving))
+    this.#leaving.add(leaving)
   }
 
   async #revoke(event: PartitionsRevoked): Promise<void> {
@@ -278,10 +285,10 @@ export class StageRunner {
     this.#draining = true
     for (const request of this.#requests.splice(0)) await request()
     const deadline = deadlineIn(environment, this.#failure ? 0 : settings.drainTimeout)
-    const tasks = [...this.#tasks.values()]
-    await Promise.all(tasks.map(task => endTask(task, deadline.reached, environment))).catch(
-      error => (this.#failure ??= error)
-    )
+    const ending = [...this.#tasks.values()].map(task => endTask(task, deadline.reached, environment))
+    // A handler of a task that was lost a moment ago has as much time to come back as the others.
+    for (const leaving of this.#leaving) ending.push(endWithin(leaving, deadline.reached, environment))
+    await Promise.all(ending).catch(error => (this.#failure ??= error))
     deadline.cancel()
     this.#failure ??= this.#health.hanging()
     const positions = [...this.#processed.values()]

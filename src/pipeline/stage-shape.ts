@@ -1,4 +1,4 @@
-import { withRetry, type BoundTopic } from '../broker/index.ts'
+import { withRetry, type BoundTopic, type Trying } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { BrokerStore, changelogTopic, type CommitStore, type PositionStore } from '../exactly-once/index.ts'
@@ -21,13 +21,15 @@ export async function assertShape(
   from: readonly BoundTopic[],
   store: CommitStore | 'group',
   positions: () => Promise<PositionStore>,
-  environment: Environment
+  environment: Environment,
+  trying?: Trying
 ): Promise<void> {
   const [input] = from
   if (!input || !keepsKeys(stage) || store === 'group') return
   const { adapter } = input
   const doing = `comparing the partitions of stage '${stage.name}' with those of its state`
-  await withRetry({ adapter, environment, doing, attempts: 8 }, () => compare(pipeline, stage, from, store, positions))
+  const options = { ...trying, adapter, environment, doing, attempts: 8 }
+  await withRetry(options, () => compare(pipeline, stage, from, store, positions))
 }
 
 async function compare(

@@ -214,7 +214,7 @@ export class StreamTask implements Committed, TaskTime {
 
   /** Where an input goes on: after its committed position, else where the group stood. */
   startOf(input: PartitionInput): StartAt | 'committed' {
-    return input.position === undefined ? 'committed' : { after: input.position }
+    return input.position === undefined ? (input.start ?? 'committed') : { after: input.position }
   }
 
   // ---- records ---------------------------------------------------------------------------------------------------

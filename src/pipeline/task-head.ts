@@ -1,10 +1,12 @@
 import type { ProducerId } from '../core/stamp.ts'
-import type { Head } from '../exactly-once/index.ts'
+import type { Head, Skip } from '../exactly-once/index.ts'
+import type { StartAt } from '../spec/index.ts'
 import type { RecordMarks } from '../state/index.ts'
 import { toSnapshot, type InputVitals, type TallySnapshot, type TrackerSnapshot } from '../watermark/index.ts'
 import type { Completion } from './completion.ts'
 import { PartitionInput, type MutableCounts } from './input.ts'
 import { OutputBuffer, type SentTallies, type Sequences } from './outputs.ts'
+import { ahead } from './skips.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 
 type Reading = Pick<StageRuntime, 'from' | 'view'>
@@ -22,7 +24,10 @@ export function openInputs(
     const tally = head?.tallies?.read[name] as TallySnapshot | undefined
     // Positions of a queue are good for one subscription only.
     const position = bound.adapter.capabilities.positions === 'log' ? head?.positions[name] : undefined
-    return new PartitionInput(bound, partition, view.topic(name), position, snapshot, marks, tally)
+    const input = new PartitionInput(bound, partition, view.topic(name), position, snapshot, marks, tally)
+    input.start = head?.starts?.[name]
+    input.skips = head?.skips?.[name] ?? []
+    return input
   })
 }
 
@@ -49,14 +54,22 @@ export function headOf(
   const trackers: Record<string, unknown> = {}
   const positions: Record<string, string> = {}
   const read: Record<string, TallySnapshot> = {}
-  for (const { bound, tracker, tally, position } of inputs) {
+  const starts: Record<string, StartAt> = {}
+  const skips: Record<string, readonly Skip[]> = {}
+  for (const input of inputs) {
+    const { bound, tracker, tally, position } = input
     const { name } = bound.topic
+    input.skips = ahead(input.skips, position, tracker.watermark, bound.adapter)
+    if (input.skips.length > 0) skips[name] = input.skips
     trackers[name] = tracker.snapshot()
     read[name] = tally.snapshot()
     if (position !== undefined) positions[name] = position
+    else if (input.start !== undefined) starts[name] = input.start
   }
   return {
     positions,
+    ...(Object.keys(starts).length > 0 && { starts }),
+    ...(Object.keys(skips).length > 0 && { skips }),
     trackers,
     sequences: outputs.sequences(),
     watermark: toSnapshot(watermark),

@@ -6,11 +6,11 @@ import type { TaskName } from '../exactly-once/index.ts'
 import type { Pulse } from '../health/index.ts'
 import type { RecordsReceived, StartAt, TopicPartition } from '../spec/index.ts'
 import type { VitalsState } from '../watermark/index.ts'
-import { Aligner } from './aligner.ts'
 import { Committer, FencedSignal, isFatal } from './committer.ts'
 import type { ProcessorStage, SinkStage } from './definitions.ts'
 import { durableProducer, mortalProducer } from './identity.ts'
 import { policyOf } from './failure-policy.ts'
+import { Gate } from './gate.ts'
 import type { Logic } from './logic.ts'
 import type { PartitionInput } from './input.ts'
 import type { StageRuntime } from './stage-runtime.ts'
@@ -19,7 +19,7 @@ import { taskReport } from './task-report.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
 import { loadOf } from './watched.ts'
 import { Slice } from './turns.ts'
-import { Signal } from '../core/signal.ts'
+import { Signal, soonest } from '../core/signal.ts'
 
 /** What a task asks of the reader of its stage. */
 export interface ReaderControl {
@@ -156,7 +156,7 @@ export class TaskRunner {
       wake: () => this.#wake.raise()
     })
     this.#gotOn = false
-    let aligner: Aligner | undefined
+    let gate: Gate | undefined
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
     try {
       await this.#pulse.during({ doing: 'taking over its state', by: 'outside' }, committer.acquire())
@@ -168,9 +168,9 @@ export class TaskRunner {
       this.#tell(task)
       await Promise.all(task.inputs.map(input => this.#start(task, input)))
       this.#pulse.load = () => loadOf(task)
-      await this.#loop(task, committer, (aligner = new Aligner(runtime, this.#name.id, task.inputs)))
+      await this.#loop(task, committer, (gate = new Gate(runtime, this.#name.id, task.inputs)))
     } finally {
-      aligner?.close()
+      gate?.close()
       this.#pulse.ended()
       this.#task = undefined
       this.#logic.discard?.()
@@ -186,7 +186,7 @@ export class TaskRunner {
     this.#control.resume(this.#place(input))
   }
 
-  async #loop(task: StreamTask, committer: Committer, aligner: Aligner): Promise<void> {
+  async #loop(task: StreamTask, committer: Committer, gate: Gate): Promise<void> {
     const { settings, environment } = this.#runtime
     let committedAt = environment.monotonic()
     const full = (): boolean => {
@@ -202,15 +202,12 @@ export class TaskRunner {
       const enough = (): boolean =>
         full() || this.#releasing || ((++records & 15) === 0 && (slice.spent || (task.dirty && due())))
       await task.turn(enough)
-      aligner.update()
+      gate.update()
       const input = task.blocked ? undefined : this.#nextInput(task.inputs)
-      const batch = input?.take()
+      const batch = input?.take(gate.most)
       if (input && batch) {
-        const rest = await task.process(
-          input,
-          batch,
-          () => enough() || ((records & 15) === 0 && aligner.isTooFar(input))
-        )
+        const rest = await task.process(input, batch, () => enough() || ((records & 15) === 0 && gate.isTooFar(input)))
+        gate.took(batch.records.length - (rest?.records.length ?? 0))
         input.putBack(rest)
         this.#flow(input)
       }
@@ -230,7 +227,7 @@ export class TaskRunner {
         }
         const commitIn = task.dirty ? committedAt + settings.commitInterval - environment.monotonic() : undefined
         await this.#wake.wait(
-          soonest(commitIn, task.retryIn, aligner.lookIn, ...task.inputs.map(({ tracker }) => tracker.lookIn))
+          soonest(commitIn, task.retryIn, gate.lookIn, ...task.inputs.map(({ tracker }) => tracker.lookIn))
         )
         slice.begin()
       } else if (slice.spent) await slice.yield()
@@ -291,10 +288,4 @@ export class TaskRunner {
     const commit = this.#committer?.commitNumber ?? 0
     return taskReport(task, { producer: this.#producer, task: this.#name.id, durable, state, commit }, this.finished)
   }
-}
-
-/** The shortest wait, ms; `undefined` is none. */
-function soonest(...waits: readonly (number | undefined)[]): number | undefined {
-  const least = Math.min(...waits.map(wait => wait ?? Infinity))
-  return least === Infinity ? undefined : Math.max(0, least)
 }

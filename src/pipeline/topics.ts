@@ -1,4 +1,4 @@
-import { bindTopic, hasCode, parkedTopic, withRetry, type BoundTopic } from '../broker/index.ts'
+import { bindTopic, hasCode, parkedTopic, withRetry, type BoundTopic, type Trying } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import type { SchemaRegistry } from '../core/registry.ts'
@@ -13,25 +13,34 @@ export interface TopicResolver {
   adapterOf(topic: string): AnyAdapter
   /** Where the vitals of all brokers go. Default: each broker carries its own. */
   readonly vitalsBroker?: AnyAdapter | undefined
+  /** Of a run that starts. */
+  readonly trying?: Trying | undefined
 }
 
 /** Creates a topic unless it is there. Two workers may do so at once. */
-export async function ensureTopic(adapter: AnyAdapter, environment: Environment, topic: CreateTopic): Promise<void> {
-  await administrate(adapter, environment, `creating topic '${topic.topic}'`, async admin => {
+export async function ensureTopic(
+  adapter: AnyAdapter,
+  environment: Environment,
+  topic: CreateTopic,
+  trying?: Trying
+): Promise<void> {
+  const create = async (admin: AdminDriver): Promise<void> => {
     if (await admin.describeTopic(topic.topic)) return
     await admin.createTopic(topic).catch(error => {
       if (adapter.classify(error).code !== 'topic-exists' && !hasCode(error, 'topic-exists')) throw error
     })
-  })
+  }
+  await administrate(adapter, environment, `creating topic '${topic.topic}'`, create, trying)
 }
 
 /** The topic bound to its broker, created when its definition gives a partition count. Errors: `unknown-topic`. */
 export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Promise<BoundTopic> {
-  const { environment, registry } = resolver
-  const adapter = resolver.adapterOf(topic.name)
-  const { name, partitions } = topic
-  if (partitions !== undefined) await ensureTopic(adapter, environment, { topic: name, partitions })
-  const found = await administrate(adapter, environment, `describing topic '${name}'`, async admin => {
+  const { environment, registry, trying } = resolver
+  const adapter = resolver.adapterOf(topic.called ?? topic.name)
+  const { name } = topic
+  const partitions = topic.partitions ?? (await partitionsOf(adapter, environment, topic.called, trying))
+  if (partitions !== undefined) await ensureTopic(adapter, environment, { topic: name, partitions }, trying)
+  const describe = async (admin: AdminDriver) => {
     const description = await admin.describeTopic(name)
     // It was there, or was made, a moment ago: a broker that is starting does not know its topics at once.
     if (!description && partitions !== undefined)
@@ -39,7 +48,8 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
         retryable: true
       })
     return description && { ...description, compacted: await isCompacted(adapter, admin, name) }
-  })
+  }
+  const found = await administrate(adapter, environment, `describing topic '${name}'`, describe, trying)
   if (!found)
     throw new StreamError(
       'unknown-topic',
@@ -63,6 +73,19 @@ export async function resolveTopic(resolver: TopicResolver, topic: AnyTopic): Pr
   return bindTopic(topic, adapter, found.partitions, registry, found.compacted)
 }
 
+/** The topic of a shadow run has as many as the one that it stands for. */
+async function partitionsOf(
+  adapter: AnyAdapter,
+  environment: Environment,
+  topic: string | undefined,
+  trying: Trying | undefined
+): Promise<number | undefined> {
+  if (topic === undefined) return undefined
+  const describe = async (admin: AdminDriver): Promise<number | undefined> =>
+    (await admin.describeTopic(topic))?.partitions
+  return administrate(adapter, environment, `describing topic '${topic}'`, describe, trying)
+}
+
 /** May records of a topic vanish because others have their key? Where it can be asked, the topic decides. */
 async function isCompacted({ capabilities }: AnyAdapter, admin: AdminDriver, topic: string): Promise<boolean> {
   if (!capabilities.lossy.compaction) return false
@@ -77,11 +100,12 @@ export const parkedGroup = 'parked'
 /** The dead-letter topic of a bound one. */
 export async function ensureParked(
   { adapter, topic, partitions }: BoundTopic,
-  environment: Environment
+  environment: Environment,
+  trying?: Trying
 ): Promise<void> {
   const parked = parkedTopic(topic.name)
-  await ensureTopic(adapter, environment, { topic: parked, partitions })
-  await ensureGroup(adapter, environment, parkedGroup, parked)
+  await ensureTopic(adapter, environment, { topic: parked, partitions }, trying)
+  await ensureGroup(adapter, environment, parkedGroup, parked, trying)
 }
 
 /** On a queue: from now on what is written to the topic is kept for the group. A log keeps it anyway. */
@@ -89,21 +113,22 @@ export async function ensureGroup(
   adapter: AnyAdapter,
   environment: Environment,
   group: string,
-  topic: string
+  topic: string,
+  trying?: Trying
 ): Promise<void> {
   if (adapter.capabilities.positions === 'log') return
-  await administrate(adapter, environment, `preparing group '${group}' of topic '${topic}'`, async admin => {
-    await admin.ensureGroup?.(group, topic)
-  })
+  const ensure = async (admin: AdminDriver): Promise<void> => admin.ensureGroup?.(group, topic)
+  await administrate(adapter, environment, `preparing group '${group}' of topic '${topic}'`, ensure, trying)
 }
 
 async function administrate<Result>(
   adapter: AnyAdapter,
   environment: Environment,
   doing: string,
-  call: (admin: AdminDriver) => Promise<Result>
+  call: (admin: AdminDriver) => Promise<Result>,
+  trying?: Trying
 ): Promise<Result> {
-  return withRetry({ adapter, environment, doing, attempts: 8 }, async () => {
+  return withRetry({ ...trying, adapter, environment, doing, attempts: 8 }, async () => {
     const admin = adapter.admin()
     try {
       return await call(admin)

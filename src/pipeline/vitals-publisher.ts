@@ -1,4 +1,4 @@
-import { withRetry } from '../broker/index.ts'
+import { withRetry, type Trying } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import type { Environment, Timer } from '../core/environment.ts'
 import { noHeaders, type OutgoingRecord } from '../core/record.ts'
@@ -35,6 +35,7 @@ export class VitalsPublisher {
   readonly #adapter: AnyAdapter
   readonly #environment: Environment
   readonly #interval: number
+  readonly #trying: Trying | undefined
   /** The newest report of each producer: bounded by the number of tasks. */
   readonly #reports = new Map<string, Report>()
   readonly #dirty = new Set<string>()
@@ -49,7 +50,9 @@ export class VitalsPublisher {
   #beat = 0
   #closed = false
 
-  constructor(adapter: AnyAdapter, environment: Environment, interval: number) {
+  /** @param trying of whoever waits for an announcement or a question */
+  constructor(adapter: AnyAdapter, environment: Environment, interval: number, trying?: Trying) {
+    this.#trying = trying
     this.#adapter = adapter
     this.#environment = environment
     this.#interval = interval
@@ -58,9 +61,8 @@ export class VitalsPublisher {
   /** Must arrive before the first record of these producers: rejects when it cannot. */
   async announce(reports: readonly Report[]): Promise<void> {
     if (reports.length === 0) return
-    const doing = 'announcing tasks on the vitals topic'
     const vitals = this.#numbered(reports)
-    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, async () => {
+    await this.#again('announcing tasks on the vitals topic', async () => {
       const results = await (await this.#open()).send(this.#records(vitals))
       for (const result of results) if (!result.ok) throw result.error
     })
@@ -74,10 +76,7 @@ export class VitalsPublisher {
 
   /** On a queue: asks the others for what was said before we came. Rejects when that cannot be asked. */
   async ask(by: string): Promise<void> {
-    const doing = 'asking on the vitals topic who is there'
-    await withRetry({ adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }, () =>
-      this.#say([encodeQuestion(by)])
-    )
+    await this.#again('asking on the vitals topic who is there', () => this.#say([encodeQuestion(by)]))
   }
 
   /** On a queue: passes on what others have said, for somebody who has asked. */
@@ -102,7 +101,7 @@ export class VitalsPublisher {
 
   #lookForNews(): Timer {
     return this.#environment.timer(
-      this.#interval / 4,
+      Math.max(leastPause, this.#interval / 4),
       () => {
         if (this.#closed) return
         let news = false
@@ -181,6 +180,11 @@ export class VitalsPublisher {
       this.#reports.delete(producer)
       this.#leaving.delete(producer)
     }
+  }
+
+  #again(doing: string, call: () => Promise<void>): Promise<void> {
+    const options = { ...this.#trying, adapter: this.#adapter, environment: this.#environment, doing, attempts: 8 }
+    return withRetry(options, call)
   }
 
   #open(): Promise<ProducerDriver> {

@@ -1,21 +1,17 @@
-import { hasCode, withRetry } from '../broker/index.ts'
+import { hasCode, withRetry, type Trying } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import { vitalsTopic } from '../watermark/index.ts'
 import { ensureTopic } from './topics.ts'
 
 /** Creates the vitals topic of a broker unless it is there. Two may do so at once. */
-export function ensureVitals(adapter: AnyAdapter, environment: Environment): Promise<void> {
-  return ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true })
+export function ensureVitals(adapter: AnyAdapter, environment: Environment, trying?: Trying): Promise<void> {
+  return ensureTopic(adapter, environment, { topic: vitalsTopic, partitions: 1, compacted: true }, trying)
 }
 
 /** From the start, for as long as it takes. */
-export function openVitals(
-  adapter: AnyAdapter,
-  environment: Environment,
-  signal: AbortSignal
-): Promise<PartitionReader> {
-  return withRetry({ adapter, environment, doing: `opening '${vitalsTopic}'`, signal }, () =>
+export function openVitals(adapter: AnyAdapter, environment: Environment, trying: Trying): Promise<PartitionReader> {
+  return withRetry({ ...trying, adapter, environment, doing: `opening '${vitalsTopic}'` }, () =>
     adapter.partitionReader!({
       topic: vitalsTopic,
       partition: 0,

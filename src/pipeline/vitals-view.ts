@@ -1,4 +1,4 @@
-import { hasCode } from '../broker/index.ts'
+import { classified, hasCode, type Trying } from '../broker/index.ts'
 import { deadlineIn, sleep, uuidv7, type Environment, type Timer } from '../core/environment.ts'
 import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import {
@@ -48,6 +48,7 @@ export class VitalsView {
   readonly #queue: boolean
   readonly #name: string
   readonly #publisher: VitalsPublisher | undefined
+  #onRetry: Trying['onRetry']
   readonly #heard = new Map<string, number>()
   readonly #repeated = new Set<string>()
   #answer: Timer | undefined
@@ -75,7 +76,8 @@ export class VitalsView {
   }
 
   /** Reads to the end, then goes on in the background. On a queue it asks those who were here before. */
-  async open(): Promise<void> {
+  async open(onRetry?: Trying['onRetry']): Promise<void> {
+    this.#onRetry = onRetry
     this.#loop = this.#run().catch(error => {
       this.#failure = error
       for (const { reject } of this.#refreshers.splice(0)) reject(error)
@@ -170,7 +172,7 @@ export class VitalsView {
     const { signal } = this.#abort
     while (!signal.aborted) {
       try {
-        this.#reader ??= await openVitals(this.#adapter, this.#environment, signal)
+        this.#reader ??= await openVitals(this.#adapter, this.#environment, { signal, onRetry: this.#onRetry })
         if (this.#missing === 'something') await this.#askAgain()
         await this.#receive(this.#reader)
       } catch (error) {
@@ -178,6 +180,7 @@ export class VitalsView {
         if (hasCode(error, 'aborted')) continue
         // Whoever starts must know; whoever runs goes on without, whatever it is.
         if (!this.#isOpen && !this.#adapter.classify(error).retryable) throw error
+        this.#onRetry?.(1, classified(this.#adapter, error, 'reading the vitals'))
         this.#deafness.failed()
         this.#live = false
         this.#clocks.forget()

@@ -17,7 +17,7 @@ export {
 export { isOverdue, patience, stageOf } from './overdue.ts'
 export { silence, TopicMembership, type Member } from './membership.ts'
 export { PartitionTracker, type TrackerSnapshot, type Verdict } from './partition-tracker.ts'
-export { fromSnapshot, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
+export { fromSnapshot, ProducerProgress, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
 export { decodeTally, mostSpans, Tally, type TallySnapshot } from './tally.ts'
 export {
   ailments,

@@ -1,5 +1,5 @@
 import { StreamError } from '../core/errors.ts'
-import { encodeVitals, decodeVitals, type Vitals } from './vitals.ts'
+import { encodeVitals, vitalsOf, type Vitals } from './vitals.ts'
 
 /** A report that somebody else passes on. */
 export interface HeardVitals {
@@ -53,13 +53,13 @@ export function decodeVitalsMessage(bytes: Uint8Array): VitalsMessage {
   }
   if (raw?.v === version && typeof raw.question === 'string') return { kind: 'question', by: raw.question }
   if (raw?.v !== version || !Array.isArray(raw.reports))
-    return { kind: 'reports', repeated: false, reports: [{ vitals: decodeVitals(bytes), age: 0 }] }
+    return { kind: 'reports', repeated: false, reports: [{ vitals: vitalsOf(raw), age: 0 }] }
   const ages: readonly unknown[] = Array.isArray(raw.ages) ? raw.ages : []
   const repeated = raw.repeated === true
   const reports = raw.reports.map((report, index) => {
     const age = ages[index]
     return {
-      vitals: decodeVitals(Buffer.from(JSON.stringify(report))),
+      vitals: vitalsOf(report),
       age: repeated && typeof age === 'number' && age > 0 ? age : 0
     }
   })

@@ -99,36 +99,50 @@ export function encodeVitals(vitals: Vitals): Buffer {
 /** Throws `corrupt` when it is not a report of a version that this release reads. */
 export function decodeVitals(bytes: Uint8Array): Vitals {
   try {
-    const raw = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
-    if (raw.v !== version || !/^[0-9a-f]{32}$/.test(raw.producer)) throw new Error(`version ${String(raw.v)}`)
-    if (!states.includes(raw.state)) throw new Error(`state ${String(raw.state)}`)
-    const outputs = new Map<string, OutputVitals>()
-    for (const [topic, output] of Object.entries<any>(raw.outputs ?? {})) {
-      const last = new Map<number, number>()
-      for (const [partition, sequence] of Object.entries(output.last ?? {}))
-        last.set(whole(Number(partition)), whole(sequence))
-      const sent = tally(output.sent, 1)
-      outputs.set(topic, { watermark: time(output.watermark), last, ...(sent && { sent }) })
-    }
-    const inputs = raw.inputs && inputsOf(raw.inputs)
-    const health = decodeHealth(raw.health)
-    return {
-      producer: Buffer.from(raw.producer, 'hex').toString('latin1'),
-      task: String(raw.task),
-      durable: raw.durable === true,
-      state: raw.state,
-      watermark: time(raw.watermark),
-      outputs,
-      ...(inputs && { inputs }),
-      counts: { ...noCounts, ...raw.counts },
-      commit: whole(raw.commit ?? 0),
-      beat: whole(raw.beat),
-      ...(health && { health })
-    }
+    return read(JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')))
   } catch (error) {
-    throw new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', {
-      cause: error
-    })
+    throw notVitals(error)
+  }
+}
+
+/** As `decodeVitals`, of what its JSON has been parsed to. */
+export function vitalsOf(raw: unknown): Vitals {
+  try {
+    return read(raw)
+  } catch (error) {
+    throw notVitals(error)
+  }
+}
+
+function notVitals(cause: unknown): StreamError {
+  return new StreamError('corrupt', 'a record of the vitals topic is not a vitals report of version 1', { cause })
+}
+
+function read(raw: any): Vitals {
+  if (raw.v !== version || !/^[0-9a-f]{32}$/.test(raw.producer)) throw new Error(`version ${String(raw.v)}`)
+  if (!states.includes(raw.state)) throw new Error(`state ${String(raw.state)}`)
+  const outputs = new Map<string, OutputVitals>()
+  for (const [topic, output] of Object.entries<any>(raw.outputs ?? {})) {
+    const last = new Map<number, number>()
+    for (const [partition, sequence] of Object.entries(output.last ?? {}))
+      last.set(whole(Number(partition)), whole(sequence))
+    const sent = tally(output.sent, 1)
+    outputs.set(topic, { watermark: time(output.watermark), last, ...(sent && { sent }) })
+  }
+  const inputs = raw.inputs && inputsOf(raw.inputs)
+  const health = decodeHealth(raw.health)
+  return {
+    producer: Buffer.from(raw.producer, 'hex').toString('latin1'),
+    task: String(raw.task),
+    durable: raw.durable === true,
+    state: raw.state,
+    watermark: time(raw.watermark),
+    outputs,
+    ...(inputs && { inputs }),
+    counts: { ...noCounts, ...raw.counts },
+    commit: whole(raw.commit ?? 0),
+    beat: whole(raw.beat),
+    ...(health && { health })
   }
 }
 

@@ -18,6 +18,7 @@ const examples: Readonly<Record<string, Example>> = {
   'produce-and-consume': { brokers: ['memory', 'file'] },
   'swap-the-backend': { brokers: ['memory', 'file', 'kafka'] },
   'test-without-a-broker': { brokers: ['memory'] },
+  replay: { brokers: ['memory', 'file'] },
   windows: { brokers: ['memory', 'file'], sorted: true },
   // Six processes and four faults in real time; `BROKERS` names its brokers, and it brings its own.
   'stock-signal': { args: ['--summary'], brokers: ['file'] },

@@ -235,7 +235,7 @@ it('rights that are taken away and given back interrupt a run that was up, and h
   write(1)
   await world.environment.advance(1_000)
   const error = new StreamError('unauthorized', 'not allowed any more')
-  world.broker.faults.fail({ operation: 'receive', error, times: 8 })
+  world.broker.faults.fail({ operation: 'receive', error, times: 12 })
   await world.environment.advance(20_000)
   expect(client.health()).toMatchObject({ live: true, ready: false })
   expect(
@@ -247,6 +247,18 @@ it('rights that are taken away and given back interrupt a run that was up, and h
   write(2)
   await world.environment.advance(60_000)
   expect(seen).toEqual([1, 2])
+  expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
+})
+
+it('rights that are given back to a run that then has nothing to do: it is well all the same', async () => {
+  const { world, client, write } = await start(look(() => {}))
+  write(1)
+  await world.environment.advance(1_000)
+  const error = new StreamError('unauthorized', 'not allowed any more')
+  world.broker.faults.fail({ operation: 'receive', error, times: 12 })
+  await world.environment.advance(20_000)
+  expect(client.health()).toMatchObject({ ready: false, problems: [{ cause: 'unreachable' }] })
+  await world.environment.advance(60_000)
   expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
 })
 

@@ -85,6 +85,39 @@ describe('workers', () => {
     expect(world.written('sums')).toBe(400)
   })
 
+  it('drain: a handler of a task that was lost a moment ago has the time of the others to come back', async () => {
+    // It has them back at once, and cannot go on before the store has answered.
+    const world = new World({ latency: 100 })
+    const { environment } = world
+    let handling = 0
+    const feed = source({
+      name: 'feed',
+      to: numbers,
+      async *run({ signal }) {
+        for (let value = 0; value < 8; value++) yield { key: `k${value}`, value, cursor: value }
+        await sleep(environment, 60_000, signal)
+      }
+    })
+    const look = processor({
+      name: 'look',
+      from: numbers,
+      async process() {
+        handling++
+        await sleep(environment, 900)
+        handling--
+      }
+    })
+    const stop = new AbortController()
+    const worker = world.worker()
+    const running = worker.run(pipeline('lost', [feed, look]), { ...settings, signal: stop.signal })
+    while (handling === 0) await environment.advance(10)
+    world.broker.faults.kick('lost.look', worker.name)
+    await environment.advance(1)
+    stop.abort()
+    await environment.run(running)
+    expect(handling).toBe(0)
+  })
+
   it.each(['store', 'broker'] as const)(
     'share the partitions, and hand them over when one joins and one leaves (%s)',
     async commitIn => {

@@ -28,19 +28,28 @@ function journalAhead(database: DatabaseSync): void {
   }
 }
 
+/** A lock that another process holds for long, or a disk that is full or fails: it may pass. */
+export function isBusy(error: unknown): boolean {
+  const { errcode, code } = (error ?? {}) as { readonly errcode?: number; readonly code?: string }
+  if (errcode === undefined) return code === 'ENOSPC' || code === 'EDQUOT'
+  return [5 /* busy */, 6 /* locked */, 10 /* i/o */, 13 /* full */].includes(errcode & 0xff)
+}
+
 /**
  * Opens or creates the database of a commit store, tables included. Errors: `corrupt` when it is not a database or was written
- * by a newer release, `bad-config` when it cannot be opened or is on a network file system.
+ * by a newer release, `bad-config` when it cannot be opened or is on a network file system, `timeout` (retryable) when it is
+ * locked for long or the disk is full.
  */
 export async function openSqlite(path: string): Promise<[file: string, database: DatabaseSync]> {
   const file = path === ':memory:' ? path : resolve(path)
+  let database: DatabaseSync | undefined
   try {
     const { DatabaseSync } = await import('node:sqlite')
     if (file !== ':memory:') {
       mkdirSync(dirname(file), { recursive: true })
       refuseNetwork(dirname(file))
     }
-    const database = new DatabaseSync(file, { timeout: 10_000 })
+    database = new DatabaseSync(file, { timeout: 10_000 })
     journalAhead(database)
     database.exec(`PRAGMA synchronous = FULL; BEGIN IMMEDIATE; ${tables} COMMIT;`)
     const found = (database.prepare('SELECT version FROM tidemark_version').get() as { version: number }).version
@@ -52,8 +61,11 @@ export async function openSqlite(path: string): Promise<[file: string, database:
     database.exec(`PRAGMA busy_timeout = ${lockTimeout}`)
     return [file, database]
   } catch (error) {
+    if (database?.isOpen) database.close()
+    const what = `the commit store at '${file}' cannot be opened`
+    if (isBusy(error)) throw asStreamError(error, 'timeout', `${what}, it is locked or full`, { retryable: true })
     const damaged = /not a database|malformed/.test(messageOf(error))
-    throw asStreamError(error, damaged ? 'corrupt' : 'bad-config', `the commit store at '${file}' cannot be opened`)
+    throw asStreamError(error, damaged ? 'corrupt' : 'bad-config', what)
   }
 }
 

@@ -18,7 +18,7 @@ import type {
   TaskName,
   UnsentOutputs
 } from '../store.ts'
-import { openSqlite } from './sqlite-open.ts'
+import { isBusy, openSqlite } from './sqlite-open.ts'
 import { SqliteRowReader } from './sqlite-rows.ts'
 import { prepare, type Statements } from './sqlite-schema.ts'
 
@@ -56,7 +56,8 @@ export class SqliteStore implements ClientStore {
 
   /**
    * @param path a file on a local disk, created with its folder; `:memory:` for tests. Errors: `corrupt` when it is not a
-   *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell).
+   *   database, `bad-config` when it cannot be opened or is on a network file system (as far as Linux can tell), `timeout` when
+   *   it is locked for long or the disk is full.
    */
   static async open(path: string, environment: Environment = systemEnvironment): Promise<SqliteStore> {
     const [file, database] = await queue.run(() => openSqlite(path))
@@ -263,9 +264,4 @@ export type { SqliteTaskLog }
 
 function lastOf(row: HeadRow): LastCommit | undefined {
   return row.head === null ? undefined : { number: row.number, token: row.token, head: row.head }
-}
-
-function isBusy(error: unknown): boolean {
-  const code = (error as { errcode?: number } | null)?.errcode
-  return code !== undefined && [5 /* busy */, 6 /* locked */, 10 /* i/o */, 13 /* full */].includes(code & 0xff)
 }
