@@ -17,7 +17,7 @@ import type { InputBatch } from './input.ts'
 import { prepareRows } from './state-codecs.ts'
 
 /** Rows that are read, or looked for, before others get a turn: a few milliseconds. */
-const rowsAtOnce = 2_000
+const rowsAtOnce = 1_000
 /** Records of a batch whose keys are fetched at once, where not all of the state is in memory. */
 const recordsAtOnce = 2_000
 /** Between two looks for what is gone among the rows that are not in memory, ms. */

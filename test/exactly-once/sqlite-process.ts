@@ -8,7 +8,12 @@ const [path = '', name = '', wanted = ''] = process.argv.slice(2)
 const store = await SqliteStore.open(path)
 const log = await store.acquire(task)
 process.send!({ acquired: log.epoch, number: log.last?.number ?? 0 })
-let counter = Number((await storedRows(log.state)).map(({ value }) => Buffer.from(value!).toString())[0] ?? 0)
+// Another one may have taken over already: the first commit tells then.
+const rows = await storedRows(log.state).catch((error: { code?: string }) => {
+  if (error.code !== 'fenced') throw error
+  return []
+})
+let counter = Number(rows.map(({ value }) => Buffer.from(value!).toString())[0] ?? 0)
 let number = log.last?.number ?? 0
 const end = wanted === '' ? Infinity : number + Number(wanted)
 while (number < end) {
