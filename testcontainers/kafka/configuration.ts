@@ -63,6 +63,9 @@ export function kafkaProperties(layout: KafkaLayout, extra: Readonly<Record<stri
     'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
     'listener.name.sasl_ssl.ssl.keystore.type': 'PEM',
     'listener.name.sasl_ssl.ssl.keystore.location': certificates.replaceAll('\\', '/'),
+    // Whom it trusts where clients have to show a certificate: those of its own authority.
+    'listener.name.sasl_ssl.ssl.truststore.type': 'PEM',
+    'listener.name.sasl_ssl.ssl.truststore.location': certificates.replaceAll('\\', '/'),
     'listener.name.sasl_ssl.ssl.client.auth': 'none',
     'listener.name.sasl_ssl.plain.sasl.jaas.config': `${sasl}.plain.PlainLoginModule required user_${alice.username}="${alice.password}";`,
     'listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config': `${sasl}.scram.ScramLoginModule required;`,

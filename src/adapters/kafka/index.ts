@@ -13,8 +13,9 @@ import { codecFinder, compressions, type FindCodec } from './compression.ts'
 import { Connection } from './connection.ts'
 import { classify, type Classified } from './errors.ts'
 import { KafkaLogReader } from './log-reader.ts'
-import { type KafkaOptions, readKafkaOptions, type ReadKafkaOptions } from './options.ts'
+import { type KafkaOptions, type KafkaSasl, readKafkaOptions, type ReadKafkaOptions } from './options.ts'
 import { Orphans } from './orphans.ts'
+import { bearerLogin } from './oauth-bearer.ts'
 import { KafkaPartitionReader } from './partition-reader.ts'
 import type { WriteOptions } from './produce.ts'
 import { KafkaProducer } from './producer.ts'
@@ -171,13 +172,19 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
 
 const peer = { adapter: 'kafka', name: 'kafkajs', option: 'client' }
 
+/** As kafkajs takes it. */
+function loginOf(sasl: KafkaSasl): object {
+  const { mechanism, oauthBearerProvider } = sasl
+  return oauthBearerProvider ? { mechanism, authenticationProvider: bearerLogin(oauthBearerProvider) } : sasl
+}
+
 function vendorOptions(options: ReadKafkaOptions): object {
   const { brokers, clientId, ssl, sasl, requestTimeout, connectionTimeout } = options
   return {
     brokers: [...brokers],
     clientId,
     ...(ssl !== false && { ssl }),
-    ...(sasl && { sasl }),
+    ...(sasl && { sasl: loginOf(sasl) }),
     requestTimeout,
     connectionTimeout,
     // Retry is the front's; this much is left to try every broker of the list once.
