@@ -16,6 +16,10 @@ export async function schemaGenerate(words: readonly string[], terminal: Termina
   const parts: string[] = []
   const names = new Set<string>()
   for (const file of files) {
+    if (extname(file) === '.proto')
+      throw new UsageError(
+        `'${file}': modules for .proto files are written by the plugin '@bufbuild/protoc-gen-es' of buf and protoc`
+      )
     if (extname(file) !== '.avsc') throw new UsageError(`'${file}' is no .avsc`)
     const definition = JSON.parse(await readFile(file, 'utf8')) as object
     // Refuses what is no schema here, and not at the start of the service.

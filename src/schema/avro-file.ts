@@ -59,9 +59,13 @@ export function avroFile(schema: unknown, options: AvroFileOptions = {}): AvroFi
   const parsed = parseAvro(definition)
   // A block is read as what it is but for its first and its last byte: an array.
   const parsedBlock = parseAvro({ type: 'array', items: definition })
+  // Compiled once: files are often small, and many.
+  let valueEngine: AvroEngine | undefined
+  let blockEngine: AvroEngine | undefined
+  let last: { readonly schema: string; readonly writer: Writer } | undefined
   return {
     async *write(values) {
-      const engine = createEngine(await loadAvsc(), parsed, long)
+      const engine = (valueEngine ??= createEngine(await loadAvsc(), parsed, long))
       const { compress } = await compressorOf(compression)
       const sync = randomBytes(syncSize)
       yield header(definition, compression, sync)
@@ -92,8 +96,13 @@ export function avroFile(schema: unknown, options: AvroFileOptions = {}): AvroFi
         const avsc = await loadAvsc()
         const head = await readHeader(reader)
         const { decompress } = await compressorOf(head.compression)
-        const engine = createEngine(avsc, parsedBlock, long)
-        const writer = writerOf(engine, head.schema, text => buildChecked(avsc, text, long, false))
+        const engine = (blockEngine ??= createEngine(avsc, parsedBlock, long))
+        if (last?.schema !== head.schema)
+          last = {
+            schema: head.schema,
+            writer: writerOf(engine, head.schema, text => buildChecked(avsc, text, long, false))
+          }
+        const { writer } = last
         while (!(await reader.atEnd())) {
           const count = await reader.long()
           const data = decompress(await reader.bytes(), blockLimit)
@@ -158,11 +167,16 @@ async function readHeader(reader: ChunkReader): Promise<Header> {
 
 const mostMeta = 1_000
 
+interface Writer {
+  readonly proof: Proof
+  readonly resolver: AvscResolver | undefined
+}
+
 function writerOf(
   engine: AvroEngine,
   schema: string,
   build: (type: ReturnType<typeof parseAvro>) => Parameters<typeof resolve>[1]
-): { readonly proof: Proof; readonly resolver: AvscResolver | undefined } {
+): Writer {
   const writer = parseAvro({ type: 'array', items: fromText(schema) }, { lenient: true })
   if (canonicalOf(writer) === canonicalOf(engine.schema)) return { proof: engine.proof, resolver: undefined }
   const problems = checkAvro(engine.schema, writer)

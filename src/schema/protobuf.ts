@@ -1,9 +1,11 @@
 import { StreamError } from '../core/errors.ts'
 import type { Codec } from '../core/codec.ts'
+import type { RegisteredSchema, SchemaRegistry } from '../core/registry.ts'
 import { framedMessages } from './protobuf/framed.ts'
 import { fromBinary, toBinary } from './protobuf/binary.ts'
 import { namings } from './protobuf/naming.ts'
-import { parseProto } from './protobuf/parse.ts'
+import { nativeSchema, parseNative } from './protobuf/native.ts'
+import { parseProto, type ProtoFile } from './protobuf/parse.ts'
 import {
   loadBufbuild,
   loadParser,
@@ -43,8 +45,8 @@ export interface UnnamedMessage {
  * is the one that the generator has put beside the schema.
  *
  * With a registry, the file of the message is registered at start, the files that it imports under their paths before
- * it, and records carry the id and what names the message in the wire format of the registry: Confluent's, that of Glue, or that of
- * Pub/Sub. Without one, records are the message alone.
+ * it, and records carry the id and what names the message in the wire format of the registry: that of Confluent, Glue, Pub/Sub
+ * or Pulsar. Without one, records are the message alone.
  *
  * Needs the packages `@bufbuild/protobuf`, and `protobufjs` for the text that registries keep.
  *
@@ -79,39 +81,50 @@ export function protobuf<Value extends { readonly $typeName: string } = UnnamedM
       const redacting = isPlain(marks) ? {} : { secretsIn: (value: unknown) => secretsIn(value, marks) }
       if (!registry || options.id === false) return { ...bare(bufbuild, descriptor), ...redacting } as Codec<Value>
       await loadParser()
-      const files = importsOf(descriptor.file)
-      const print = (file: FileDescriptor): string =>
-        options.registerAs === 'descriptor'
-          ? Buffer.from(bufbuild.toBinary(bufbuild.fileDescriptor, file.proto)).toString('base64')
-          : printProto(file.proto)
-      const references = await registerReferences(
-        registry,
-        'PROTOBUF',
-        files.map(file => ({
-          subject: pathOf(file),
-          name: pathOf(file),
-          schema: print(file),
-          imports: file.dependencies.map(pathOf)
-        })),
-        true
-      )
-      const direct = references.filter(({ name }) => descriptor.file.dependencies.some(file => pathOf(file) === name))
-      const text = printProto(descriptor.file.proto)
-      const own = parseProto(
-        text,
-        files.map(file => ({ name: pathOf(file), schema: printProto(file.proto) }))
-      )
+      const { own, schema: text } = await schemaFor(registry, bufbuild, descriptor, options)
       // Before it is registered: where the message cannot be named, it never comes to records.
       const named = namings[registry.messages ?? 'indexes'].write(own, descriptor.typeName)
-      const registered = await registry.register(subjectFor(options.subject, context, descriptor.typeName), {
-        type: 'PROTOBUF',
-        schema: print(descriptor.file),
-        ...(direct.length > 0 && { references: direct })
-      })
+      const registered = await registry.register(subjectFor(options.subject, context, descriptor.typeName), text)
       const parts = { bufbuild, descriptor, context, registered, own, named }
       return { ...framedMessages(registry, parts), ...redacting } as Codec<Value>
     }
   }
+}
+
+/** The schema as the registry wants it; the files that it imports are registered before. */
+async function schemaFor(
+  registry: SchemaRegistry,
+  bufbuild: Bufbuild,
+  descriptor: MessageDescriptor,
+  { registerAs }: ProtobufOptions
+): Promise<{ readonly own: ProtoFile; readonly schema: Omit<RegisteredSchema, 'id'> }> {
+  if (registry.messages === 'root') {
+    const schema = nativeSchema(bufbuild, descriptor, importsOf(descriptor.file, true))
+    return { own: parseNative(bufbuild, schema), schema: { type: 'PROTOBUF', schema } }
+  }
+  const files = importsOf(descriptor.file, false)
+  const print = (file: FileDescriptor): string =>
+    registerAs === 'descriptor'
+      ? Buffer.from(bufbuild.toBinary(bufbuild.fileDescriptor, file.proto)).toString('base64')
+      : printProto(file.proto)
+  const references = await registerReferences(
+    registry,
+    'PROTOBUF',
+    files.map(file => ({
+      subject: pathOf(file),
+      name: pathOf(file),
+      schema: print(file),
+      imports: file.dependencies.map(pathOf)
+    })),
+    true
+  )
+  const direct = references.filter(({ name }) => descriptor.file.dependencies.some(file => pathOf(file) === name))
+  const own = parseProto(
+    printProto(descriptor.file.proto),
+    files.map(file => ({ name: pathOf(file), schema: printProto(file.proto) }))
+  )
+  const schema = print(descriptor.file)
+  return { own, schema: { type: 'PROTOBUF', schema, ...(direct.length > 0 && { references: direct }) } }
 }
 
 function bare(bufbuild: Bufbuild, descriptor: MessageDescriptor): Codec<unknown> {
@@ -122,12 +135,16 @@ function bare(bufbuild: Bufbuild, descriptor: MessageDescriptor): Codec<unknown>
   }
 }
 
-/** The files behind a file, those that others need first. Those of Protobuf itself are known to every registry. */
-function importsOf(file: FileDescriptor): FileDescriptor[] {
+/**
+ * The files behind a file, those that others need first.
+ *
+ * @param all those of Protobuf itself too, which nearly every registry knows
+ */
+function importsOf(file: FileDescriptor, all: boolean): FileDescriptor[] {
   const found = new Set<FileDescriptor>()
   const visit = (inner: FileDescriptor): void => {
     for (const dependency of inner.dependencies) {
-      if (found.has(dependency) || dependency.name.startsWith('google/protobuf/')) continue
+      if (found.has(dependency) || (!all && dependency.name.startsWith('google/protobuf/'))) continue
       visit(dependency)
       found.add(dependency)
     }

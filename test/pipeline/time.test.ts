@@ -131,7 +131,12 @@ describe('timers', () => {
         return { ...ours, encode: value => (value.region === 'us' ? ours.encode(value) : theirs.encode(value)) }
       }
     }
-    const keyedEvents = topic('events', { key, value: json<{ at: number }>(), eventTime: event => event.at, lateness: 10 })
+    const keyedEvents = topic('events', {
+      key,
+      value: json<{ at: number }>(),
+      eventTime: event => event.at,
+      lateness: 10
+    })
     const stage = processor({
       name: 'restored',
       from: keyedEvents,

@@ -17,7 +17,7 @@ url, what, topic, count = sys.argv[1:]
 client = pulsar.Client(url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
 schema = AvroSchema(Trade)
 if what == "write":
-    producer = client.create_producer(topic, schema=schema)
+    producer = client.create_producer(topic, schema=schema, block_if_queue_full=True)
     for line in sys.stdin:
         producer.send_async(Trade(**json.loads(line)), None)
     producer.flush()

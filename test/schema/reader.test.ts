@@ -2,6 +2,7 @@ import avsc from 'avsc'
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { createEngine } from '../../src/schema/avro/codec.ts'
+import { resolverOf } from '../../src/schema/avro/engine.ts'
 import { parseAvro } from '../../src/schema/avro/parse.ts'
 import type { Avsc } from '../../src/schema/avro/peer.ts'
 import { anySchema } from './any-schema.ts'
@@ -76,4 +77,42 @@ test('strings of every length around the limits, and what is not UTF-8 at any pl
       }
     }
   }
+})
+
+test('longs as numbers, around 2^52 and 2^53: the same are read in one pass, in two, through a resolver, and written', () => {
+  const build = (schema: string, long: 'number' | 'bigint' = 'number'): ReturnType<typeof createEngine> =>
+    createEngine(avsc as unknown as Avsc, parseAvro(schema), long)
+  const engine = build('"long"')
+  const double = build('"double"')
+  const time = build('{"type":"long","logicalType":"timestamp-millis"}')
+  for (const power of [2n ** 52n, 2n ** 53n])
+    for (const sign of [1n, -1n])
+      for (let distance = -4n; distance <= 4n; distance++) {
+        const value = sign * (power + distance)
+        const number = Number(value)
+        const fits = power + distance <= 2n ** 53n - 2n
+        const bytes = varint(value)
+        const attempts = [
+          () => engine.decode(bytes, 0, engine.proof, undefined),
+          () => engine.type.decode(bytes, 0).value,
+          () => engine.decode(bytes, 0, engine.proof, resolverOf(engine.type, engine.type)),
+          () => (engine.encode(number, 0).equals(bytes) ? number : 'other bytes')
+        ]
+        // A double takes all of them, rounded as JavaScript does.
+        for (const long of ['number', 'bigint'] as const) {
+          const writer = build('"long"', long)
+          const read = (): unknown => double.decode(bytes, 0, writer.proof, resolverOf(double.type, writer.type))
+          expect(read(), `${value} as double, ${long}`).toBe(number)
+        }
+        // A Date holds less than 2^53, and more than 2^52.
+        if (power === 2n ** 52n)
+          attempts.push(
+            () => (time.decode(bytes, 0, time.proof, undefined) as Date).getTime(),
+            () => (time.type.decode(bytes, 0).value as Date).getTime(),
+            () => (time.encode(new Date(number), 0).equals(bytes) ? number : 'other bytes')
+          )
+        for (const [index, attempt] of attempts.entries())
+          if (fits) expect(attempt(), `${value}, ${index}`).toBe(number)
+          else expect(attempt, `${value}, ${index}`).toThrow()
+      }
 })

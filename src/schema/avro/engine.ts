@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { StreamError } from '../../core/errors.ts'
 import { toJson } from './canonical.ts'
 import { logicalOf, isDate, isWrapped } from './logical-type.ts'
-import { bigintLong } from './long.ts'
+import { bigintLong, numberLong, takeLong, type LongTap } from './long.ts'
 import type { AvroType, FixedType, UnionType } from './model.ts'
 import type { Avsc, AvscResolver, AvscType, AvscTypeClass } from './peer.ts'
 import { convertedType, day, decimal, microseconds, milliseconds, plainBytes, plainFixed, scales } from './values.ts'
@@ -27,18 +27,23 @@ export function buildType(avsc: Avsc, root: AvroType, options: BuildOptions): Av
     return node
   })
   const bigints = bigintLong(avsc)
+  const numbers = numberLong(avsc)
   const bytes = new (convertedType(avsc, plainBytes))({ type: 'bytes', logicalType: 'bytes' }, {})
   return avsc.Type.forSchema(schema, {
     typeHook: (node: object | string, hookOptions: HookOptions): AvscType | undefined => {
       const type = typeof node === 'string' ? undefined : types.get(node)
       if (!type) return undefined
-      if (isDate(type)) return dateType(avsc, type, bigints)
+      if (isDate(type)) return dateType(avsc, type, { bigints, numbers })
       const logical = logicalOf(type)
       switch (type.kind) {
         case 'long':
-          return options.long === 'bigint' ? bigints : undefined
+          return options.long === 'bigint' ? bigints : numbers
         case 'string':
           return new (wellFormedString(avsc))({}, {})
+        case 'float':
+          return new (promotingLongs(avsc.types.FloatType))({}, {})
+        case 'double':
+          return new (promotingLongs(avsc.types.DoubleType))({}, {})
         case 'bytes':
           if (logical?.name !== 'decimal') return bytes
           return decimalType(avsc, node as object, hookOptions, logical.precision!, logical.scale!, undefined)
@@ -62,11 +67,15 @@ export function resolverOf(reader: AvscType, writer: AvscType): AvscResolver {
   return reader.createResolver(writer, { ignoreNamespaces: true })
 }
 
-function dateType(avsc: Avsc, type: AvroType, bigints: AvscType): AvscType {
+function dateType(
+  avsc: Avsc,
+  type: AvroType,
+  { bigints, numbers }: { readonly bigints: AvscType; readonly numbers: AvscType }
+): AvscType {
   const logicalType = logicalOf(type)!.name
   if (logicalType === 'date') return new (convertedType(avsc, day))({ type: 'int', logicalType }, {})
   if (logicalType === 'timestamp-millis')
-    return new (convertedType(avsc, milliseconds))({ type: 'long', logicalType }, {})
+    return new (convertedType(avsc, milliseconds))({ type: 'long', logicalType }, { typeHook: () => numbers })
   return new (convertedType(avsc, microseconds))({ type: 'long', logicalType }, { typeHook: () => bigints })
 }
 
@@ -129,6 +138,17 @@ function wellFormedString(avsc: Avsc): AvscTypeClass {
 function textOf(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8')
   throw new StreamError('bad-record', 'bytes that are read as a string are not UTF-8')
+}
+
+/** A float or double that reads what was written as `long`: see `numberLong` for what the package makes of it. */
+function promotingLongs(Base: AvscTypeClass): AvscTypeClass {
+  return class PromotingLongs extends (Base as Overridable) {
+    override _update(resolver: { _read: unknown }, writer: Overridden, options: object): void {
+      super._update(resolver, writer, options)
+      if (writer.typeName === 'long' || writer.typeName === 'abstract:long')
+        resolver._read = (tap: LongTap) => Number(takeLong(tap))
+    }
+  }
 }
 
 /** The package looks symbols up in a plain object, where `constructor` is found too. */

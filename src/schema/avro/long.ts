@@ -23,6 +23,50 @@ export function bigintLong(avsc: Avsc): AvscType {
   )
 }
 
+/** Whole numbers that the package takes for a `long`. */
+export const largestNumber: number = 2 ** 53 - 2
+
+/** The package's place in bytes. */
+export interface LongTap {
+  readonly buf: Buffer
+  readonly pos: number
+  writeFixed(bytes: Buffer, length: number): void
+  skipLong(): void
+}
+
+export function takeLong(tap: LongTap): bigint {
+  const start = tap.pos
+  tap.skipLong()
+  return readLong(tap.buf.subarray(start, tap.pos))
+}
+
+type Overridable = new (
+  schema: object,
+  options: object
+) => AvscType & { _read(tap: LongTap): number; _write(tap: LongTap, value: number): void }
+
+/**
+ * `long` as number. The package doubles it in a number, which below -2^52 loses the last bit: it would write and read another value,
+ * with another sign.
+ */
+export function numberLong(avsc: Avsc): AvscType {
+  return new (class extends (avsc.types.LongType as unknown as Overridable) {
+    override _write(tap: LongTap, value: number): void {
+      if (value >= -doubleable || value < -largestNumber || value % 1 !== 0) return super._write(tap, value)
+      const bytes = writeLong(BigInt(value))
+      tap.writeFixed(bytes, bytes.length)
+    }
+    override _read(tap: LongTap): number {
+      const start = tap.pos
+      const value = super._read(tap)
+      if (value < doubleable && value > -doubleable) return value
+      const exact = readLong(tap.buf.subarray(start, tap.pos))
+      if (exact > BigInt(largestNumber) || exact < -BigInt(largestNumber)) throw new RangeError('a long is beyond 2^53')
+      return Number(exact)
+    }
+  })({}, {})
+}
+
 /** A zigzag varint of at most ten bytes, proven before. */
 export function readLong(bytes: Buffer): bigint {
   const { length } = bytes

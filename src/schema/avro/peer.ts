@@ -35,9 +35,11 @@ export interface Avsc {
     readonly LogicalType: AvscTypeClass<AvscLogicalType>
     readonly EnumType: AvscTypeClass
     readonly StringType: AvscTypeClass
+    readonly FloatType: AvscTypeClass
+    readonly DoubleType: AvscTypeClass
     readonly WrappedUnionType: AvscTypeClass
     readonly UnwrappedUnionType: AvscTypeClass
-    readonly LongType: { __with(methods: AvscLongMethods, noUnpack?: boolean): AvscType }
+    readonly LongType: AvscTypeClass & { __with(methods: AvscLongMethods, noUnpack?: boolean): AvscType }
   }
 }
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { StreamError } from '../../core/errors.ts'
 import { readDecimal } from './decimal.ts'
 import { isWrapped, logicalOf } from './logical-type.ts'
-import { readLong } from './long.ts'
+import { largestNumber, readLong } from './long.ts'
 import {
   branchName,
   type AvroType,
@@ -189,7 +189,7 @@ function number(cursor: Cursor): number {
   const value = whole(cursor)
   if (cursor.position - start <= exactBytes) return value
   const rounded = Number(readLong(cursor.bytes.subarray(start, cursor.position)))
-  if (!Number.isSafeInteger(rounded)) throw refuse(cursor, 'a long is beyond 2^53')
+  if (Math.abs(rounded) > largestNumber) throw refuse(cursor, 'a long is beyond 2^53')
   return rounded
 }
 

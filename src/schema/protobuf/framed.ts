@@ -8,6 +8,7 @@ import { createWriters } from '../writers.ts'
 import { fromBinary, toBinary } from './binary.ts'
 import { checkMessages } from './compatibility.ts'
 import { namings } from './naming.ts'
+import { isNative, parseNative } from './native.ts'
 import { parseProto, type ProtoFile } from './parse.ts'
 import type { Bufbuild, MessageDescriptor } from './peer.ts'
 import { printProto } from './print.ts'
@@ -54,6 +55,8 @@ export function framedMessages(registry: SchemaRegistry, parts: MessageParts): C
     }
   }
   const compile = (found: RegisteredSchema, dependencies: readonly Dependency[]): Check => {
+    if (found.type === 'PROTOBUF' && isNative(found.schema))
+      return checkOf(parseNative(bufbuild, found.schema), found.id)
     if (found.type === 'PROTOBUF') return checkOf(parseAny(bufbuild, found.schema, dependencies), found.id)
     throw new StreamError('bad-schema', `schema ${found.id} is ${found.type}, expected PROTOBUF`)
   }

@@ -1,4 +1,5 @@
 import { StreamError } from '../../core/errors.ts'
+import type { SchemaRegistry } from '../../core/registry.ts'
 import { readIndexes, readVarint, unsignedVarint, writeIndexes } from './indexes.ts'
 import type { Message, ProtoFile } from './parse.ts'
 
@@ -89,7 +90,19 @@ const only: Naming = {
   find: ({ messages }) => (messages.length === 1 ? messages[0]!.name : undefined)
 }
 
-export const namings: Readonly<Record<'indexes' | 'position' | 'only', Naming>> = { indexes, position, only }
+/** Pulsar: the schema itself says which. */
+const root: Naming = {
+  write: () => Buffer.alloc(0),
+  read: only.read,
+  find: file => file.root
+}
+
+export const namings: Readonly<Record<NonNullable<SchemaRegistry['messages']>, Naming>> = {
+  indexes,
+  position,
+  only,
+  root
+}
 
 function missing(name: string): never {
   throw new StreamError('bad-schema', `Protobuf schema: it holds no message ${name}`)

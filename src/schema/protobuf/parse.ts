@@ -15,6 +15,8 @@ export interface ProtoFile {
   readonly messages: readonly Message[]
   /** All messages that may be met, those of imports included, by full name. */
   readonly byName: ReadonlyMap<string, Message>
+  /** Full name of the message that is meant, where the schema says it. */
+  readonly root?: string
 }
 
 export interface Message {

@@ -1,6 +1,11 @@
-import type { RegisteredSchema } from '../../core/registry.ts'
 import { inParallel } from '../in-parallel.ts'
-import { brokenRules, prepareTypes, type Compatibility, type EarlierVersion, type SchemaText } from './compatibility.ts'
+import {
+  brokenRules,
+  prepareTypes,
+  type Compatibility,
+  type EarlierVersion,
+  type ResolvedText
+} from './compatibility.ts'
 
 /** Requests under way at one time for one question. */
 const parallel = 8
@@ -11,9 +16,9 @@ const parallel = 8
  */
 export async function checkVersions(
   level: Compatibility,
-  schema: SchemaText,
+  schema: ResolvedText,
   latest: number,
-  versionOf: (version: number) => Promise<RegisteredSchema | undefined>
+  versionOf: (version: number) => Promise<ResolvedText | undefined>
 ): Promise<readonly string[]> {
   await prepareTypes(schema)
   if (level === 'none' || latest === 0) return []

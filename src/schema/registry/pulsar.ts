@@ -2,9 +2,17 @@ import { systemEnvironment } from '../../core/environment.ts'
 import { StreamError } from '../../core/errors.ts'
 import { headerText } from '../../core/record.ts'
 import type { RegisteredSchema, SchemaHeaders, SchemaId, SchemaRegistry } from '../../core/registry.ts'
+import { nativeTexts } from '../protobuf/native.ts'
+import { loadBufbuild, loadParser } from '../protobuf/peer.ts'
 import { schemaCache } from './cache.ts'
 import { checkVersions } from './check-versions.ts'
-import { canonicalText, parseCompatibility, type Compatibility, type SchemaText } from './compatibility.ts'
+import {
+  canonicalText,
+  parseCompatibility,
+  type Compatibility,
+  type ResolvedText,
+  type SchemaText
+} from './compatibility.ts'
 import { createHttp, type Answer } from './http.ts'
 import { checkHttpOptions, parseUrl, type HttpRegistryOptions } from './http-options.ts'
 import { textFraming } from './text-framing.ts'
@@ -31,10 +39,10 @@ const property = 'tidemark-schema'
 
 /**
  * The registry inside Pulsar: one subject per topic, named as the topic, whose schema all clients of that topic share, with the
- * broker's own compatibility check. Payloads are Avro and nothing else, as Pulsar's clients write and read them; the version stands
- * in a property of the record.
+ * broker's own compatibility check. Payloads are Avro, or a Protobuf message (what Pulsar calls `PROTOBUF_NATIVE`), and nothing else,
+ * as Pulsar's clients write and read them; the version stands in a property of the record.
  *
- * Avro only: what Pulsar calls JSON and PROTOBUF are other formats than those of `json()` and `protobuf()`. Keys have no schema there.
+ * What Pulsar calls JSON and PROTOBUF are other formats than those of `json()` and `protobuf()`. Keys have no schema there.
  *
  * Errors: `bad-config` here; `connection` (retryable), `unauthorized`, `bad-schema`, `unsupported`.
  *
@@ -70,8 +78,8 @@ export function pulsarRegistry(options: PulsarRegistryOptions): SchemaRegistry {
   const pathOf = (topic: string): string => `/admin/v2/schemas/${pathText(topic)}`
   const fullName = (subject: string): string => `${namespace}/${subject}`
   const payloadOf = ({ type, schema, references }: SchemaText): object => {
-    if (type === 'AVRO' && !references) return { type: 'AVRO', schema, properties: {} }
-    throw new StreamError('unsupported', `${name}: only Avro, without references, is kept there`)
+    if (toPulsar[type] && !references) return { type: toPulsar[type], schema, properties: {} }
+    throw new StreamError('unsupported', `${name}: only Avro and Protobuf, without references, are kept there`)
   }
   const fetched = async (topic: string, version?: string): Promise<RegisteredSchema | undefined> => {
     const answer = await http.request('GET', `${pathOf(topic)}/schema${version === undefined ? '' : `/${version}`}`)
@@ -79,8 +87,9 @@ export function pulsarRegistry(options: PulsarRegistryOptions): SchemaRegistry {
     if (answer.status === 404) return undefined
     const { type, data, version: number } = (answer.body ?? {}) as Record<string, unknown>
     if (answer.status !== 200 || typeof data !== 'string') throw refused(doing, answer)
-    if (type !== 'AVRO') throw new StreamError('bad-schema', `${name}: ${doing} is of type ${String(type)}, not AVRO`)
-    return identified({ type, schema: data }, topic, Number(number))
+    const kept = fromPulsar[String(type)]
+    if (kept) return identified({ type: kept, schema: data }, topic, Number(number))
+    throw new StreamError('bad-schema', `${name}: ${doing} is of type ${String(type)}, not AVRO or PROTOBUF_NATIVE`)
   }
 
   /** That of the namespace, for the sentences: the broker decides when a schema is registered. */
@@ -95,6 +104,7 @@ export function pulsarRegistry(options: PulsarRegistryOptions): SchemaRegistry {
     name,
     framing: textFraming,
     headers: pulsarHeaders(unversioned),
+    messages: 'root',
     subject: ({ topic, part }) => {
       if (part === 'value') return topic
       throw new StreamError(
@@ -118,11 +128,13 @@ export function pulsarRegistry(options: PulsarRegistryOptions): SchemaRegistry {
       if (version >= 0) return identified(schema, fullName(subject), version)
       // It asks for the very same text; other clients write the same schema in another way.
       const latest = await fetched(fullName(subject))
-      return latest && canonicalText(latest, false) === canonicalText(schema, false) ? latest : undefined
+      if (latest?.type !== schema.type) return undefined
+      const [theirs, ours] = [await texts(latest), await texts(schema)]
+      return canonicalText(theirs, false) === canonicalText(ours, false) ? latest : undefined
     },
     async register(subject, schema) {
       const payload = payloadOf(schema)
-      canonicalText(schema, true)
+      canonicalText(await texts(schema), true)
       const topic = fullName(subject)
       const answer = await http.request('POST', `${pathOf(topic)}/schema`, payload)
       if (answer.status === 409) {
@@ -139,15 +151,30 @@ export function pulsarRegistry(options: PulsarRegistryOptions): SchemaRegistry {
     },
     async check(subject, schema) {
       payloadOf(schema)
-      canonicalText(schema, true)
+      const own = await texts(schema)
+      canonicalText(own, true)
       const topic = fullName(subject)
       const latest = (await fetched(topic))?.version ?? -1
       // Versions count from 0 there.
-      return checkVersions(await level(), schema, latest + 1, version => fetched(topic, String(version - 1)))
+      return checkVersions(await level(), own, latest + 1, async version => {
+        const found = await fetched(topic, String(version - 1))
+        return found && texts(found)
+      })
     },
     close: async () => http.close()
   }
   return registry
+}
+
+const toPulsar: Partial<Record<RegisteredSchema['type'], string>> = { AVRO: 'AVRO', PROTOBUF: 'PROTOBUF_NATIVE' }
+const fromPulsar: Readonly<Record<string, RegisteredSchema['type']>> = { AVRO: 'AVRO', PROTOBUF_NATIVE: 'PROTOBUF' }
+
+/** What is compared. */
+async function texts(schema: SchemaText): Promise<ResolvedText> {
+  if (schema.type !== 'PROTOBUF') return schema
+  await loadParser()
+  const { schema: text, dependencies } = nativeTexts(await loadBufbuild(), schema.schema)
+  return { type: 'PROTOBUF', schema: text, dependencies }
 }
 
 function identified(schema: SchemaText, topic: string, version: number): RegisteredSchema {
