@@ -33,30 +33,55 @@ export interface Outcome {
   readonly failures: readonly Failure[]
 }
 
-/** Runs jobs on as many threads as there are processors, or as told; gives the outcomes as they come. */
+/** Runs jobs on as many threads as there are processors, or as told; gives the outcomes in the order of the jobs. */
 export async function runJobs(
   jobs: readonly Job[],
   threads: number | undefined,
   done: (outcome: Outcome) => void
 ): Promise<void> {
-  const waiting = [...jobs]
+  const outcomes: (Outcome | undefined)[] = []
+  let taken = 0
+  let told = 0
+  const next = (): Order | undefined => {
+    const number = taken++
+    const job = jobs[number]
+    return job && { job, done: outcome => tell(number, outcome) }
+  }
+  const tell = (number: number, outcome: Outcome): void => {
+    outcomes[number] = outcome
+    for (let ready; (ready = outcomes[told]); told++) {
+      outcomes[told] = undefined
+      done(ready)
+    }
+  }
   const count = Math.min(threads ?? availableParallelism(), jobs.length)
-  await Promise.all(Array.from({ length: count }, () => oneThread(waiting, done)))
+  await Promise.all(Array.from({ length: count }, () => oneThread(next)))
 }
 
-function oneThread(waiting: Job[], done: (outcome: Outcome) => void): Promise<void> {
+interface Order {
+  readonly job: Job
+  done(outcome: Outcome): void
+}
+
+/** Most of what a run makes is soon garbage: a larger nursery copies less of it. */
+const nursery = 64
+
+function oneThread(next: () => Order | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('thread.ts', import.meta.url))
-    const next = (): void => {
-      const job = waiting.shift()
-      if (job) worker.postMessage(job)
+    const worker = new Worker(new URL('thread.ts', import.meta.url), {
+      resourceLimits: { maxYoungGenerationSizeMb: nursery }
+    })
+    let order: Order | undefined
+    const begin = (): void => {
+      order = next()
+      if (order) worker.postMessage(order.job)
       else void worker.terminate().then(() => resolve())
     }
     worker.on('message', (outcome: Outcome) => {
-      done(outcome)
-      next()
+      order!.done(outcome)
+      begin()
     })
     worker.on('error', reject)
-    next()
+    begin()
   })
 }

@@ -54,7 +54,7 @@ function oneService(
     weights: {},
     check: evidence => {
       checkShop(evidence, { ...parts, ordered: personality.ordered, loses: personality.loses })
-      checkOutputs(evidence, shopTopics)
+      checkOutputs(evidence, [...shopTopics, 'orders.parked'])
     }
   }
 }
@@ -83,7 +83,7 @@ export const twoServices: Suite = (random, personality, session, problems): Scen
     afterwards: world => void world.scheduler.after(10_000, () => (open = false)),
     check: evidence => {
       checkShop(evidence, { ...parts, ordered: personality.ordered, loses: personality.loses })
-      checkOutputs(evidence, shopTopics)
+      checkOutputs(evidence, [...shopTopics, 'orders.parked'])
     }
   }
 }

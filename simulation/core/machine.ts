@@ -123,6 +123,7 @@ export class Machine implements Owner {
 
 class Call<Result> {
   #settled = false
+  #onAbort: (() => void) | undefined
   readonly #machine: Machine
   readonly #world: Surroundings
   readonly #what: string
@@ -160,8 +161,10 @@ class Call<Result> {
 
   begin(): void {
     const { signal } = this.#options
-    const onAbort = (): void => this.#settle(() => this.#reject(abortedError(signal)))
-    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal) {
+      this.#onAbort = () => this.#settle(() => this.#reject(abortedError(signal)))
+      signal.addEventListener('abort', this.#onAbort, { once: true })
+    }
     const { request, copy, timeout, lost } = this.#fate
     if (lost === 'request') return this.#fail(timeout)
     if (request > timeout) this.#fail(timeout)
@@ -229,6 +232,8 @@ class Call<Result> {
   #settle(settle: () => void): void {
     if (this.#settled) return
     this.#settled = true
+    // The signal may live as long as the machine: each listener that stays makes the next ones slower.
+    if (this.#onAbort) this.#options.signal!.removeEventListener('abort', this.#onAbort)
     settle()
   }
 }

@@ -1,4 +1,5 @@
 import { abortedError } from '../../src/core/environment.ts'
+import { StreamError } from '../../src/core/errors.ts'
 import type { Machine } from '../core/machine.ts'
 import type {
   AdminDriver,
@@ -109,6 +110,8 @@ function remoteFenced(machine: Machine, id: string, inner: FencedProducer): Fenc
 abstract class Patient<Received> {
   protected readonly machine: Machine
   readonly #arrived: Received[] = []
+  /** Of a request that nobody waited for any more: what it was to bring may be gone, so it must be told. */
+  #failure: unknown
   #fetching: Promise<void> | undefined
 
   constructor(machine: Machine) {
@@ -117,27 +120,32 @@ abstract class Patient<Received> {
 
   protected abstract ask(options: ReceiveOptions): Promise<Received>
 
-  /** Gives what has come already, if anything has; `undefined` then tells that nothing is on its way either. */
+  /** `early`: it had come, or was on its way, before this call. */
   protected async receiveFrom({ wait, signal }: ReceiveOptions): Promise<{ received: Received; early: boolean }> {
     if (signal?.aborted) throw abortedError(signal)
-    const before = this.#fetching
-    if (before)
-      await abortable(
-        before.catch(() => {}),
-        signal
-      )
-    const early = this.#arrived.shift()
+    if (this.#fetching) await abortable(this.#fetching, signal)
+    const early = this.#next()
     if (early !== undefined) return { received: early, early: true }
-    const stop = new AbortController()
-    const onAbort = (): void => stop.abort()
-    signal?.addEventListener('abort', onAbort, { once: true })
     this.#fetching = this.machine
-      .call('broker', 'receive', () => this.ask({ wait, signal: stop.signal }), { patient: true })
-      .then(received => void this.#arrived.push(received))
+      .call('broker', 'receive', () => this.ask({ wait, ...(signal && { signal }) }), { patient: true })
+      .then(
+        received => void this.#arrived.push(received),
+        error => {
+          if (!StreamError.is(error) || error.code !== 'aborted') this.#failure = error
+        }
+      )
       .finally(() => (this.#fetching = undefined))
     await abortable(this.#fetching, signal)
-    signal?.removeEventListener('abort', onAbort)
-    return { received: this.#arrived.shift()!, early: false }
+    const received = this.#next()
+    if (received === undefined) throw abortedError(signal)
+    return { received, early: false }
+  }
+
+  #next(): Received | undefined {
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure !== undefined) throw failure
+    return this.#arrived.shift()
   }
 }
 

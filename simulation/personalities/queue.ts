@@ -77,11 +77,10 @@ export function queueUnordered(): Personality {
         kept.signals.add(signal)
         const find = (ids: readonly string[]): Message[] =>
           [...kept.messages].filter(message => ids.includes(message.id))
+        const ours = ({ partition }: Message): boolean => partitions === undefined || partitions.includes(partition)
         const take = (): Delivery[] => {
           const now = environment.monotonic()
-          const ready = [...kept.messages].filter(
-            message => message.from <= now && (partitions === undefined || partitions.includes(message.partition))
-          )
+          const ready = [...kept.messages].filter(message => message.from <= now && ours(message))
           const taken: Delivery[] = []
           while (ready.length > 0 && taken.length < 20) {
             const [message] = ready.splice(isHealed() ? 0 : random.below(ready.length), 1)
@@ -103,8 +102,9 @@ export function queueUnordered(): Personality {
             for (;;) {
               if (stop?.aborted) throw abortedError(stop)
               const taken = take()
-              const next = Math.min(until, ...[...kept.messages].map(({ from }) => from))
               if (taken.length > 0 || environment.monotonic() >= until) return taken
+              let next = until
+              for (const message of kept.messages) if (message.from < next && ours(message)) next = message.from
               await signal.wait(Math.max(1, next - environment.monotonic()), stop)
             }
           },

@@ -1,6 +1,6 @@
 import type { Evidence } from '../oracle/evidence.ts'
 import type { Problems } from '../oracle/problems.ts'
-import { written, type Read } from '../oracle/topic-log.ts'
+import type { Read } from '../oracle/topic-log.ts'
 import type { Order, Script } from './script.ts'
 import { stepsOf, windowOf, type Pane, type Step, type Total } from './shop.ts'
 
@@ -40,8 +40,10 @@ export function checkShop(evidence: Evidence, { script, rows, ordered, loses }: 
     problems
   )
   const poison = orders.flatMap(order => (order.poison ? [order.id] : []))
-  // Parked records carry no stamp: a repeat is not known as one.
-  compare('parked', [...new Set(ids(written(evidence.broker, 'orders.parked')))], poison, problems)
+  compare('parked', ids(evidence.committed('orders.parked')), poison, problems)
+  const unparked = evidence.missing('orders.parked')
+  if (unparked.length > 0 && !loses)
+    problems.add('lost-write', `orders.parked: ${unparked.length} committed copies were never written`)
 
   const readable = evidence.readable('steps')
   compare('totals', ids(evidence.committed('totals')), ids(readable), problems)

@@ -90,7 +90,8 @@ export class VitalsPublisher {
     this.#reports.set(report.producer, report)
     this.#dirty.add(report.producer)
     this.#leaving.delete(report.producer) // it is ours again
-    this.#newsTimer ??= this.#lookForNews()
+    // A beat tells the news, too: where it comes as often as anything may be said, nobody has to look in between.
+    if (this.#interval > leastPause) this.#newsTimer ??= this.#lookForNews()
     const urgent =
       report.state === 'closing' ||
       report.state === 'left' ||
@@ -101,7 +102,7 @@ export class VitalsPublisher {
 
   #lookForNews(): Timer {
     return this.#environment.timer(
-      Math.max(leastPause, this.#interval / 4),
+      this.#interval / 4,
       () => {
         if (this.#closed) return
         let news = false

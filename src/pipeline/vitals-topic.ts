@@ -22,8 +22,11 @@ export function openVitals(adapter: AnyAdapter, environment: Environment, trying
   )
 }
 
+export function isMissing(adapter: AnyAdapter, error: unknown): boolean {
+  return hasCode(error, 'unknown-topic') || adapter.classify(error).code === 'unknown-topic'
+}
+
 /** Somebody has deleted it: what it held is said again with the next beats, so it is made anew. Never rejects. */
 export async function restoreVitals(adapter: AnyAdapter, environment: Environment, error: unknown): Promise<void> {
-  const isGone = hasCode(error, 'unknown-topic') || adapter.classify(error).code === 'unknown-topic'
-  if (isGone) await ensureVitals(adapter, environment).catch(() => {})
+  if (isMissing(adapter, error)) await ensureVitals(adapter, environment).catch(() => {})
 }

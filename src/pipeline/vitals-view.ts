@@ -11,7 +11,7 @@ import {
 } from '../watermark/index.ts'
 import { Deafness } from './deafness.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
-import { openVitals, restoreVitals } from './vitals-topic.ts'
+import { isMissing, openVitals, restoreVitals } from './vitals-topic.ts'
 
 /** On a queue: how long those who were here before have for telling us what they know, ms. */
 const settling = 1_000
@@ -170,7 +170,7 @@ export class VitalsView {
 
   async #run(): Promise<void> {
     const { signal } = this.#abort
-    while (!signal.aborted) {
+    for (let missed = 0; !signal.aborted;) {
       try {
         this.#reader ??= await openVitals(this.#adapter, this.#environment, { signal, onRetry: this.#onRetry })
         if (this.#missing === 'something') await this.#askAgain()
@@ -179,7 +179,9 @@ export class VitalsView {
         if (signal.aborted) return
         if (hasCode(error, 'aborted')) continue
         // Whoever starts must know; whoever runs goes on without, whatever it is.
-        if (!this.#isOpen && !this.#adapter.classify(error).retryable) throw error
+        // Another worker has made the topic a moment ago: not every broker of a cluster knows it at once. Ten seconds.
+        const mayCome = isMissing(this.#adapter, error) && ++missed < 40
+        if (!this.#isOpen && !mayCome && !this.#adapter.classify(error).retryable) throw error
         this.#onRetry?.(1, classified(this.#adapter, error, 'reading the vitals'))
         this.#deafness.failed()
         this.#live = false

@@ -8,6 +8,7 @@ const causes: readonly string[] = ['failing', 'slow', 'silent', 'cut-off', 'quie
  * write there.
  */
 export function decodeHealth(raw: unknown): Health | undefined {
+  if (raw === undefined) return undefined
   try {
     return healthOf(raw)
   } catch {

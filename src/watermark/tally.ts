@@ -75,15 +75,23 @@ export class Tally {
 /** Throws when it is none. It comes from a broker, and anybody may write there. */
 export function decodeTally(raw: any, columns: number): TallySnapshot | undefined {
   if (raw === undefined || raw === null) return undefined
-  const spans: Record<string, readonly number[]> = {}
   const entries = Object.entries<any>(raw.spans ?? {})
   if (!(raw.every > 0) || entries.length > mostSpans) throw new Error('a tally')
+  let exact = entries.length > 0
   for (const [start, counts] of entries) {
     if (!Number.isSafeInteger(Number(start)) || !Array.isArray(counts) || counts.length < columns)
       throw new Error('a span of a tally')
     for (const count of counts) if (!(Number.isSafeInteger(count) && count >= 0)) throw new Error('a count of a tally')
-    spans[start] = counts.slice(0, columns)
+    exact &&= counts.length === columns
   }
   if (raw.from !== undefined && !Number.isFinite(raw.from)) throw new Error('the start of a tally')
+  // A newer release may count more than we know of.
+  const spans = exact ? (raw.spans ?? {}) : firstOf(entries, columns)
   return { every: raw.every, ...(raw.from !== undefined && { from: raw.from }), spans }
 }
+
+const firstOf = (
+  entries: readonly [start: string, counts: number[]][],
+  columns: number
+): Record<string, readonly number[]> =>
+  Object.fromEntries(entries.map(([start, counts]) => [start, counts.slice(0, columns)]))

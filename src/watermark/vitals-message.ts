@@ -42,8 +42,17 @@ export function encodeQuestion(by: string): Buffer {
   return Buffer.from(JSON.stringify({ v: version, question: by }))
 }
 
+/** Of bytes that several readers of this process are given: the broker in memory has them once. */
+const decoded = new WeakMap<Uint8Array, VitalsMessage>()
+
 /** Also a single report, as it goes over a log. Throws `corrupt` when it is nothing that this release reads. */
 export function decodeVitalsMessage(bytes: Uint8Array): VitalsMessage {
+  let message = decoded.get(bytes)
+  if (!message) decoded.set(bytes, (message = decode(bytes)))
+  return message
+}
+
+function decode(bytes: Uint8Array): VitalsMessage {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
   let raw: { v?: unknown; question?: unknown; reports?: unknown; repeated?: unknown; ages?: unknown } | null
   try {

@@ -35,3 +35,25 @@ it.each<[string, (value: number) => { key: string; headers?: Record<string, stri
   await world.environment.run(ended)
   expect(world.written('numbers')).toBe(4_000)
 })
+
+it('a source whose broker is slow goes on as soon as there is room, and does not wait until everything is sent', async () => {
+  const world = new World()
+  const numbers = topic('numbers', { key: text, value: number, partitions: 1 })
+  // A megabyte takes a second.
+  world.broker.faults.delay({ operation: 'send', topic: 'numbers', milliseconds: 1_000, times: Infinity })
+  const emittedAt: number[] = []
+  const feed = source({
+    name: 'feed',
+    to: numbers,
+    *run() {
+      for (let value = 0; value < 1_600; value++) {
+        emittedAt.push(world.environment.monotonic())
+        yield { key: `${weight}${value}`, value }
+      }
+    }
+  })
+  await world.environment.run(world.worker().run(pipeline('app', [feed]), { handleSignals: false }))
+  const pauses = emittedAt.slice(1).map((at, index) => at - emittedAt[index]!)
+  expect(Math.max(...pauses)).toBeGreaterThan(1_000)
+  expect(Math.max(...pauses)).toBeLessThan(15_000)
+})

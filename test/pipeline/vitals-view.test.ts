@@ -132,3 +132,33 @@ describe('the vitals of a log, while they cannot be read', () => {
     await time.run(Promise.all([newcomer.close(), view.close(), publisher.close()]))
   })
 })
+
+describe('a view of vitals whose topic another worker has just made', () => {
+  it.each([
+    [5, 'opens'],
+    [Infinity, 'rejects']
+  ])('and that is not there for %d attempts: %s', async (missing, ending) => {
+    const clock = new SimulatedEnvironment()
+    const inner = memory({ broker: new MemoryBroker(), client: 'here' })
+    await inner.open(clock)
+    await ensureTopic(inner, clock, { topic: vitalsTopic, partitions: 1 })
+    let attempts = 0
+    const adapter: AnyAdapter = new Proxy(inner, {
+      get: (target, name) => {
+        const member = Reflect.get(target, name, target) as unknown
+        if (name === 'partitionReader')
+          return async (options: never) => {
+            if (++attempts <= missing) throw new StreamError('unknown-topic', 'not yet')
+            return inner.partitionReader!(options)
+          }
+        return typeof member === 'function' ? member.bind(target) : member
+      }
+    })
+    const view = new VitalsView(adapter, clock)
+    const opened = clock.run(view.open())
+    if (ending === 'opens') await opened
+    else await expect(opened).rejects.toMatchObject({ code: 'unknown-topic' })
+    expect(attempts).toBe(ending === 'opens' ? missing + 1 : 40)
+    await clock.run(view.close())
+  })
+})

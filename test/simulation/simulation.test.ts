@@ -48,3 +48,16 @@ it(
   },
   limit
 )
+
+it('the outcomes come in the order of the jobs, whichever thread is done first', async () => {
+  const jobOf = (first: number, many: number): Job => ({
+    kind: 'seeds',
+    suite: 'exactly-once',
+    personality: 'log-ordered',
+    seeds: Array.from({ length: many }, (_, index) => first + index)
+  })
+  const jobs = [jobOf(1, 6), jobOf(7, 1), jobOf(8, 1)]
+  const found: Outcome[] = []
+  await runJobs(jobs, 2, outcome => void found.push(outcome))
+  expect(found.map(({ job }) => job)).toEqual(jobs)
+}, 60_000)
