@@ -8,6 +8,8 @@ export interface Job {
   /** Of this run alone. */
   readonly folder: string
   readonly sessionTimeout: number
+  /** Each worker notes when its tasks commit, in a file of the folder. */
+  readonly noted?: boolean
 }
 
 /** How far the sources may go, in a file of the folder: entries of each split. */
@@ -18,6 +20,8 @@ export interface Allowance {
 }
 
 export const allowanceFile = 'allowance.json'
+/** One for each worker process: a line for each commit, its time and its task. */
+export const notesFile = (pid: number): string => `commits-${pid}.log`
 /** The destination of the sinks. */
 export const outputsFile = 'outputs.db'
 

@@ -6,6 +6,7 @@ import { check, type Evidence, type Found } from './checker.ts'
 import { Foreigner, loaded, rowsLoaded, stateOf } from './evidence.ts'
 import { allowanceFile, splits, type Allowance, type Job } from './job.ts'
 import { chain } from './pipeline.ts'
+import { roll, type Rolled } from './rolling.ts'
 import { brokers, stores } from './servers.ts'
 import { storm, type Tally } from './storm.ts'
 import { Workers } from './workers.ts'
@@ -15,6 +16,10 @@ export interface ChaosOptions {
   /** Default: `broker` on Kafka, else `sqlite`. */
   readonly store?: string | undefined
   readonly kills: number
+  /** In place of a storm: so often each worker is restarted, one after the other, under a steady load. */
+  readonly rounds?: number | undefined
+  /** Default 3. */
+  readonly workers?: number | undefined
   readonly seed: number
   readonly tell?: (line: string) => void
   /** On Kafka: topics are read by Confluent's client for Python. */
@@ -26,13 +31,16 @@ export interface ChaosOptions {
 export interface ChaosReport {
   readonly found: readonly Found[]
   readonly tally: Tally
+  /** Of a rolling restart. */
+  readonly rolled: Rolled | undefined
   /** One sentence with everything that counts. */
   readonly line: string
 }
 
-const workerCount = 3
 /** Entries of each split that the sources may be ahead of the destination. */
 const lead = 300
+/** Entries of each split in a second, in a rolling restart. */
+const steady = 150
 /** For the end of the pipeline, once nothing is in its way, ms. */
 const patience = 180_000
 
@@ -47,12 +55,15 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const stop = new AbortController()
   let verdict: { found: Found[]; repeats: number; records: number; failures: number } | undefined
   let tally: Tally = { kills: 0 }
+  let rolled: Rolled | undefined
+  const { rounds, workers: workerCount = 3 } = options
   try {
     await using broker = await brokers[backend]!()
     await using store = await stores[storeName]!()
-    const sessionTimeout = backend === 'kafka' ? 3_000 : 2_000
+    // A graceful hand-over waits for no session to end: a long one would show that.
+    const sessionTimeout = rounds !== undefined ? 10_000 : backend === 'kafka' ? 3_000 : 2_000
     const run = `${seed}-${process.pid}`
-    const job: Job = { run, broker: broker.url, store: store.url, folder, sessionTimeout }
+    const job: Job = { run, broker: broker.url, store: store.url, folder, sessionTimeout, noted: rounds !== undefined }
     const allow = allowing(folder)
     await allow({ entries: lead, final: false })
     await using foreigner = await Foreigner.open(broker.direct, job, options.python === true && backend === 'kafka')
@@ -62,16 +73,21 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     {
       await using workers = new Workers(workerCount, job)
       const progress = (): number => rowsLoaded(folder)
+      const began = performance.now()
       const feeding = (async () => {
         while (!stop.signal.aborted) {
-          entries = Math.max(entries, Math.ceil(progress() / splits.length) + lead)
+          entries =
+            rounds === undefined
+              ? Math.max(entries, Math.ceil(progress() / splits.length) + lead)
+              : lead + Math.floor(((performance.now() - began) / 1_000) * steady)
           await allow({ entries, final: false })
           await sleep(100)
         }
       })()
       try {
         const random = dice(seed)
-        tally = await storm({ kills, sessionTimeout, random, broker, store, workers, progress, tell })
+        if (rounds !== undefined) rolled = await roll({ rounds, workers, folder, tell })
+        else tally = await storm({ kills, sessionTimeout, random, broker, store, workers, progress, tell })
       } catch (error) {
         found.push({ anomaly: 'unseen', what: (error as Error).message })
       }
@@ -83,6 +99,8 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       failures = workers.failures
     }
     const judged = check(await evidenceOf(job, { broker, store: store.direct, foreigner, entries, storeName }))
+    if (rounds !== undefined && failures > 0)
+      found.push({ anomaly: 'unseen', what: `${failures} workers failed, and nothing was disturbed` })
     verdict = { ...judged, found: [...found, ...judged.found], failures }
     if (verdict.found.length > 0) tell((await readFile(join(folder, 'workers.log'), 'utf8')).slice(-5_000))
   } finally {
@@ -91,8 +109,8 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     else await rm(folder, { recursive: true, force: true })
   }
   const seconds = Math.round((performance.now() - started) / 1_000)
-  const line = `chaos ${backend}, commits in ${storeName}: ${toldTally(tally)}; ${verdict.failures} workers failed; ${toldVerdict(verdict)}; seed ${seed}, ${seconds} s`
-  return { found: verdict.found, tally, line }
+  const line = `chaos ${backend}, commits in ${storeName}: ${rolled ? toldRolled(rolled, workerCount) : toldTally(tally)}; ${verdict.failures} workers failed; ${toldVerdict(verdict)}; seed ${seed}, ${seconds} s`
+  return { found: verdict.found, tally, rolled, line }
 }
 
 async function evidenceOf(
@@ -136,6 +154,10 @@ async function ended(workers: Workers): Promise<boolean> {
   for (const until = performance.now() + patience; performance.now() < until; await sleep(100))
     if (workers.finished === workers.count) return true
   return false
+}
+
+function toldRolled({ restarts, pauses: [worst] }: Rolled, workers: number): string {
+  return `${restarts} restarts of ${workers} workers, longest pause ${worst?.milliseconds} ms (${worst?.task})`
 }
 
 function toldTally({ kills, ...others }: Tally): string {

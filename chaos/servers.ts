@@ -73,7 +73,10 @@ async function inFolder(url: (folder: string) => string): Promise<Target> {
   }
 }
 
-export const brokers: Readonly<Record<string, () => Promise<Target>>> = {
+/** @param crashes whether it will be told to; where that costs something, it is saved otherwise */
+export type StartBroker = (crashes?: boolean) => Promise<Target>
+
+export const brokers: Readonly<Record<string, StartBroker>> = {
   file: () => inFolder(folder => `file:${folder}`),
   async kafka() {
     const { startKafka } = await import('../testcontainers/kafka.ts')
@@ -105,12 +108,13 @@ export const brokers: Readonly<Record<string, () => Promise<Target>>> = {
     // Its data is in its memory: a restart would begin with nothing, so there is none.
     return behindProxy(await startPubsub(), undefined, '&ackDeadline=10000')
   },
-  async kinesis() {
+  async kinesis(crashes = true) {
     const { startKinesis } = await import('../testcontainers/kinesis.ts')
-    const server = await startKinesis({ persist: true })
+    // It writes all that it has again and again: the more there is, the slower it gets.
+    const server = await startKinesis({ persist: crashes })
     // What was acknowledged survives a restart that was announced, and nothing is while the network is down: a crash would
     // cost the last half second.
-    return behindProxy(server, proxy => proxy.cutDuring(() => server.restart()))
+    return behindProxy(server, crashes ? proxy => proxy.cutDuring(() => server.restart()) : undefined)
   },
   async eventhubs() {
     const { startEventhubs } = await import('../testcontainers/eventhubs.ts')

@@ -16,6 +16,7 @@ export class Workers implements AsyncDisposable {
   readonly #running: ChildProcess[]
   readonly #finished = new Set<number>()
   readonly #stopped = new Set<number>()
+  readonly #restarting = new Set<number>()
   readonly #log: WriteStream
   #closing = false
 
@@ -56,6 +57,20 @@ export class Workers implements AsyncDisposable {
     this.#stopped.delete(index)
   }
 
+  /** SIGTERM; once it has drained and ended, a new one in its place, until that is ready. Rejects when it takes longer than that. */
+  async restart(index: number, patience: number): Promise<void> {
+    const old = this.#running[index]!
+    this.#restarting.add(index)
+    old.kill('SIGTERM')
+    await until(() => this.#running[index] !== old && isReady.has(this.#running[index]!), patience)
+    this.#restarting.delete(index)
+  }
+
+  /** All of them are. */
+  async ready(patience: number): Promise<void> {
+    await until(() => this.#running.every(worker => isReady.has(worker)), patience)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
     const left = this.#running.filter(isUp)
@@ -79,7 +94,9 @@ export class Workers implements AsyncDisposable {
     this.#running[index] = child
     child.stdout!.pipe(this.#log, { end: false })
     child.stderr!.pipe(this.#log, { end: false })
+    child.stdout!.once('data', () => isReady.add(child))
     child.once('exit', (code, signal) => {
+      if (code === 0 && this.#restarting.has(index)) return this.#start(index)
       if (code === 0) {
         this.#finished.add(index)
         return
@@ -93,4 +110,10 @@ export class Workers implements AsyncDisposable {
   }
 }
 
+const isReady = new WeakSet<ChildProcess>()
 const isUp = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
+
+async function until(isSo: () => boolean, patience: number): Promise<void> {
+  for (const deadline = performance.now() + patience; !isSo(); await sleep(20))
+    if (performance.now() > deadline) throw new Error(`a worker was not ready within ${patience / 1_000} s`)
+}

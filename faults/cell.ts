@@ -59,7 +59,7 @@ export async function onStage<Result>(backend: string, call: (stage: Stage) => P
   }
   const disk = backend === 'file' ? await smallDisk() : undefined
   try {
-    await using broker = await brokers[backend]!()
+    await using broker = await brokers[backend]!(false)
     return await call({ broker, disk })
   } finally {
     if (disk) await unmount(disk)
@@ -67,7 +67,7 @@ export async function onStage<Result>(backend: string, call: (stage: Stage) => P
 }
 
 /** A disk of 96 MiB, or none where nobody may mount one. */
-async function smallDisk(): Promise<string | undefined> {
+export async function smallDisk(): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-disk-'))
   try {
     await promisify(execFile)('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', folder])
@@ -78,7 +78,7 @@ async function smallDisk(): Promise<string | undefined> {
   }
 }
 
-async function unmount(folder: string): Promise<void> {
+export async function unmount(folder: string): Promise<void> {
   await promisify(execFile)('umount', [folder])
   await rm(folder, { recursive: true, force: true })
 }
@@ -111,9 +111,10 @@ export async function runCell(
     stalledAfter: size.stalledAfter,
     unreachableAfter: size.unreachableAfter,
     sessionTimeout: backend === 'kafka' ? 6_000 : 5_000,
-    batch: fault.job?.batch ?? Math.max(1, size.rate / 20),
-    payload: fault.job?.payload ?? 0,
-    slowSink: fault.job?.slowSink ?? 0
+    batch: Math.max(1, size.rate / 20),
+    payload: 0,
+    slowSink: 0,
+    ...fault.job?.(backend)
   }
   await using worker = new Worker(job, fault.heap, guarded?.env)
   const problems: string[] = []

@@ -25,7 +25,7 @@ export interface Fault {
    */
   readonly health: 'red' | 'green' | 'either'
   /** Of the worker. */
-  readonly job?: { readonly payload?: number; readonly slowSink?: number; readonly batch?: number }
+  readonly job?: (backend: string) => { readonly payload?: number; readonly slowSink?: number; readonly batch?: number }
   /** A server of its own, in place of that of the backend. */
   readonly server?: () => Promise<Guarded>
   /** Records that have to be parked, each once. */
@@ -50,6 +50,20 @@ const ofHandler =
     worker.tell({ handler })
     return async () => worker.tell({ handler: 'works' })
   }
+
+/** Writes a disk full to the last byte. What it gives makes room again. */
+export async function fillUp(disk: string): Promise<() => Promise<void>> {
+  const path = join(disk, 'filler')
+  const filler = await open(path, 'w')
+  try {
+    for (const size of [1 << 20, 1 << 14, 1 << 10])
+      for (;;)
+        if ((await filler.write(Buffer.alloc(size)).catch(() => ({ bytesWritten: 0 }))).bytesWritten < size) break
+  } finally {
+    await filler.close().catch(() => {})
+  }
+  return () => rm(path)
+}
 
 const anHour = 3_600_000
 
@@ -98,17 +112,8 @@ export const faults: readonly Fault[] = [
         : disk === undefined
           ? 'no disk of a few megabytes can be mounted here (it takes root on Linux)'
           : undefined,
-    async begin({ disk }) {
-      const path = join(disk!, 'filler')
-      const filler = await open(path, 'w')
-      try {
-        for (const size of [1 << 20, 1 << 14, 1 << 10])
-          for (;;)
-            if ((await filler.write(Buffer.alloc(size)).catch(() => ({ bytesWritten: 0 }))).bytesWritten < size) break
-      } finally {
-        await filler.close().catch(() => {})
-      }
-      return () => rm(path)
+    begin({ disk }) {
+      return fillUp(disk!)
     }
   },
   {
@@ -139,7 +144,8 @@ export const faults: readonly Fault[] = [
   {
     name: 'memory limit',
     health: 'green',
-    job: { payload: 8_192, batch: 100, slowSink: 20 },
+    // Kinesis takes a megabyte a second and shard: what is more would wait before it for as long as it takes, in the store.
+    job: backend => ({ payload: 8_192, batch: backend === 'kinesis' ? 5 : 100, slowSink: 20 }),
     heap: 192,
     notHere: ({ backend }) => (backend === 'memory' ? 'the broker itself is in the memory of the worker' : undefined),
     begin: async () => async () => {}

@@ -1,7 +1,9 @@
 /**
  * `npm run chaos -- --backend NAME|all [--kills N] [--store sqlite|postgres|dynamodb|broker] [--seed S] [--python] [--quiet] [--keep]`: three worker
  * processes of one pipeline on servers of their own, under SIGKILL, SIGSTOP for longer than the lease, crashes of the broker and of the store, and a
- * network that cuts, delays and holds requests; then everything is counted again. Exit code 1 when anything is lost, twice or torn. See docs/testing.md.
+ * network that cuts, delays and holds requests; then everything is counted again. With `--rounds N [--workers N]` in place of `--kills` nothing is disturbed:
+ * under a steady load every worker is restarted by SIGTERM, one after the other, N times. Exit code 1 when anything is lost, twice or torn, or a partition
+ * stands still for more than two seconds of a rolling restart. See docs/testing.md.
  */
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
@@ -12,6 +14,9 @@ const { values } = parseArgs({
   options: {
     backend: { type: 'string', default: 'file' },
     kills: { type: 'string', default: '5' },
+    /** In place of kills: every worker is restarted so often, one after the other. */
+    rounds: { type: 'string' },
+    workers: { type: 'string', default: '3' },
     store: { type: 'string' },
     seed: { type: 'string', default: String(randomInt(1_000_000)) },
     quiet: { type: 'boolean', default: false },
@@ -40,9 +45,13 @@ const backends =
     : values.backend.split(',').map(name => known('backend', name, brokers))
 const store = values.store === undefined ? undefined : known('store', values.store, stores)
 const kills = whole('kills', values.kills)
+const rounds = values.rounds === undefined ? undefined : whole('rounds', values.rounds)
+const workers = whole('workers', values.workers)
 const seed = whole('seed', values.seed)
 const lines: string[] = []
 let failed = false
+/** Most that a partition may stand still in a rolling restart, ms. */
+const longestPause = 2_000
 
 for (const backend of backends) {
   const tell = values.quiet ? undefined : (line: string): void => console.log(`  ${line}`)
@@ -50,6 +59,8 @@ for (const backend of backends) {
     backend,
     store,
     kills,
+    rounds,
+    workers,
     seed,
     keep: values.keep,
     python: values.python,
@@ -57,6 +68,11 @@ for (const backend of backends) {
   })
   for (const { anomaly, what } of report.found.slice(0, 50)) console.log(`${anomaly}: ${what}`)
   failed ||= report.found.length > 0
+  for (const { task, milliseconds } of report.rolled?.pauses ?? []) {
+    if (milliseconds <= longestPause) break
+    console.log(`pause: ${task} stood still for ${milliseconds} ms`)
+    failed = true
+  }
   lines.push(report.line)
   console.log(report.line)
 }

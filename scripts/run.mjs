@@ -53,6 +53,7 @@ const commands = {
   fuzz: args => node('scripts/fuzz.ts', ...args),
   chaos: args => node('scripts/chaos.ts', ...args),
   faults: args => node('scripts/faults.ts', ...args),
+  memory: args => node('scripts/memory.ts', ...args),
   cycles: args => node('scripts/cycles.ts', ...args)
 }
 

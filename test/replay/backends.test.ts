@@ -9,6 +9,7 @@ import {
   json,
   keyed,
   number,
+  partitionOf,
   pipeline,
   processor,
   shadow,
@@ -19,6 +20,8 @@ import {
   type Client,
   type Pipeline
 } from '../../src/index.ts'
+import * as dynamodb from '../support/dynamodb.ts'
+import * as postgres from '../support/postgres.ts'
 
 const servers = {
   kafka: inject('kafka'),
@@ -98,26 +101,44 @@ class Scene {
   }
 }
 
-describe.each(['memory', 'file', 'kafka', 'pulsar', 'kinesis', 'eventhubs'] as const)('on %s', backend => {
+/** Broker, and where commits are kept: beside its data, in the broker, or in a server. */
+const cases = [
+  ['memory', 'memory'],
+  ['file', 'sqlite'],
+  ['file', 'postgres'],
+  ['file', 'dynamodb'],
+  ['kafka', 'broker'],
+  ['pulsar', 'sqlite'],
+  ['kinesis', 'sqlite'],
+  ['eventhubs', 'sqlite']
+] as const
+
+describe.each(cases)('on %s, with commits in %s', (backend, kept) => {
   const server = backend === 'memory' || backend === 'file' ? undefined : servers[backend]
-  const reason = !chosen.includes(backend)
-    ? `BACKENDS leaves out ${backend}`
-    : server && server.state !== 'running'
-      ? server.reason
-      : undefined
+  const stores = { postgres, dynamodb }
+  const outside = kept === 'postgres' || kept === 'dynamodb' ? stores[kept] : undefined
+  const reason =
+    [backend, ...(outside ? [kept] : [])]
+      .filter(name => !chosen.includes(name))
+      .map(name => `BACKENDS leaves out ${name}`)[0] ??
+    (server && server.state !== 'running' ? server.reason : outside?.running === false ? outside.notRun : undefined)
 
   test.skipIf(reason !== undefined)(
     `a shadow is compared, and the pipeline rewound${reason ? ` (not run: ${reason})` : ''}`,
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'tidemark-replay-'))
       const url = server?.state === 'running' ? server.url : backend === 'file' ? `file:${folder}` : 'memory:'
-      const store = server && backend !== 'kafka' ? { store: `sqlite:${join(folder, 'commits.db')}` } : {}
+      const store = outside
+        ? { store: outside.storeUrl() }
+        : server && kept === 'sqlite'
+          ? { store: `sqlite:${join(folder, 'commits.db')}` }
+          : {}
       const client = await connect({ brokers: { default: url }, ...store, variables: {} })
       onTestFinished(async () => {
         await client.close()
         await rm(folder, { recursive: true, force: true })
       })
-      const scene = new Scene(client, `replay-${backend}-${Date.now().toString(36)}`)
+      const scene = new Scene(client, `replay-${backend}-${kept}-${Date.now().toString(36)}`)
       const { orders, counted } = scene
       await client.admin.ensure(orders)
       const producer = await client.producer(orders)
@@ -182,7 +203,6 @@ describe.each(['memory', 'file', 'kafka', 'pulsar', 'kinesis', 'eventhubs'] as c
       expect(await client.admin.replay(scene.app(), { from: { after }, state: 'keep', sessionTimeout: 6_000 })).toEqual(
         [expect.objectContaining({ partition: place!.partition, start: { after: place!.position }, rows: 0 })]
       )
-      const { partitionOf } = await import('../../src/index.ts')
       const there = keys.filter(key => partitionOf(Buffer.from(key), 2) === place!.partition)
       await scene.work(scene.app(), there.length * 2)
       expect((await scene.values(counted, records + 20 + there.length * 2)).length).toBe(

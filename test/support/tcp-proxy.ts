@@ -54,6 +54,11 @@ export class TcpProxy implements AsyncDisposable {
     return new TcpProxy(listener, target)
   }
 
+  /** Connections that are open. */
+  get open(): number {
+    return this.#pairs.size
+  }
+
   /** Breaks every connection and lets no new one through. */
   cut(): void {
     this.#down = true

@@ -53,6 +53,8 @@ const texts: readonly (readonly [pattern: RegExp, code: ErrorCode, retryable?: b
   ],
   // Of a connection that was lost while something was on its way.
   [/Unknown error encountered|CBS link does not exist|while (closing|removing) the/i, 'connection', again],
+  // Of a connection that broke in the middle of a frame: what is left of it is taken for the beginning of the next one.
+  [/ProtocolError|Invalid protocol header/, 'connection', again],
   [/throttled|server-busy/i, 'throttled', again],
   [/connection.*(closed|lost|disconnect|terminated)|socket|websocket|idle/i, 'connection', again],
   [/timed? ?out|not able to|Unable to (create|close)/i, 'timeout', again]

@@ -7,8 +7,10 @@ import type {
   PartitionProperties,
   ProducerClient
 } from './client.ts'
+import { answered } from './answered.ts'
 import { classify, closedError, explained, unknownTopic } from './errors.ts'
 import type { ReadEventhubsOptions } from './options.ts'
+import { Sockets } from './sockets.ts'
 
 /** A client is a connection to one hub: one that nobody uses is closed after this long, ms. */
 const idleTime = 10_000
@@ -17,6 +19,7 @@ const closeTime = 3_000
 
 interface Held<Client extends HubClient> {
   readonly client: Client
+  readonly sockets: Sockets
   users: number
   idle: Timer | undefined
   /** Out of the pool: closed when its last user lets go. */
@@ -88,11 +91,16 @@ export class Hubs {
     }
   }
 
+  /** What a call of a client gives; `timeout` when it does not come back. */
+  ask<Result>(call: (signal: AbortSignal) => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    return answered(call, this.#environment, this.#options.requestTimeout, signal)
+  }
+
   /** `undefined` when there is no such hub. */
   async describe(hub: string, signal?: AbortSignal): Promise<HubProperties | undefined> {
     const use = this.producer(hub)
     try {
-      return await use.client.getEventHubProperties({ ...(signal && { abortSignal: signal }) })
+      return await this.ask(abortSignal => use.client.getEventHubProperties({ abortSignal }), signal)
     } catch (error) {
       if (this.#closed) throw closedError()
       const { code } = classify(error)
@@ -113,7 +121,10 @@ export class Hubs {
   ): Promise<PartitionProperties> {
     const use = through ?? this.producer(hub)
     try {
-      return await use.client.getPartitionProperties(String(partition), { ...(signal && { abortSignal: signal }) })
+      return await this.ask(
+        abortSignal => use.client.getPartitionProperties(String(partition), { abortSignal }),
+        signal
+      )
     } catch (error) {
       if (this.#closed) throw closedError()
       if (classify(error).code === 'timeout') use.discard()
@@ -184,6 +195,7 @@ export class Hubs {
     const closed = held.client.close().catch(() => {})
     const ended = Promise.race([closed, tooLong]).finally(() => {
       timer?.cancel()
+      held.sockets.close()
       this.#closing.delete(ended)
     })
     this.#closing.add(ended)
@@ -191,5 +203,5 @@ export class Hubs {
 }
 
 function fresh<Client extends HubClient>(client: Client): Held<Client> {
-  return { client, users: 0, idle: undefined, discarded: false }
+  return { client, sockets: new Sockets(client), users: 0, idle: undefined, discarded: false }
 }

@@ -51,7 +51,7 @@ export class EventhubsProducer implements ProducerDriver {
     signal: AbortSignal | undefined
   ): Promise<void> {
     const { topic, partition } = batch[indexes[0]!]!
-    const options = { partitionId: String(partition), ...(signal && { abortSignal: signal }) }
+    const partitionId = String(partition)
     let place = 0
     let use: Use<ProducerClient> | undefined
     try {
@@ -59,7 +59,7 @@ export class EventhubsProducer implements ProducerDriver {
       const { client } = use
       while (place < indexes.length) {
         if (this.#closed && place > 0) throw closedError()
-        const opened = await client.createBatch(options)
+        const opened = await this.#hubs.ask(abortSignal => client.createBatch({ partitionId, abortSignal }), signal)
         const publication = openPublication(opened)
         const first = place
         while (place < indexes.length && publication.add(batch[indexes[place]!]!)) place++
@@ -87,8 +87,8 @@ export class EventhubsProducer implements ProducerDriver {
     }
     if (connection !== undefined) timer = this.#environment.timer(lookInterval, look, true)
     try {
-      const abortSignal = signal ? AbortSignal.any([signal, lost.signal]) : lost.signal
-      await client.sendBatch(publication, { abortSignal })
+      const either = signal ? AbortSignal.any([signal, lost.signal]) : lost.signal
+      await this.#hubs.ask(abortSignal => client.sendBatch(publication, { abortSignal }), either)
     } catch (error) {
       if (!lost.signal.aborted) throw error
       throw new StreamError('connection', 'the connection was lost before the answer came', {

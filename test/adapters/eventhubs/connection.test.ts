@@ -2,8 +2,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createTopic, numbers, readAll, send, texts } from '../../support/records.ts'
 import { failure } from '../../support/failure.ts'
+import type { EventhubsModule, ProducerClient } from '../../../src/adapters/eventhubs/client.ts'
 import type { RawRecord } from '../../../src/core/record.ts'
-import { type EventhubsAdapter, notRun, OwnServer, reader, running, take } from './server.ts'
+import { fromUrl } from '../../../src/adapters/eventhubs/index.ts'
+import { TcpProxy } from '../../support/tcp-proxy.ts'
+import { opened, type EventhubsAdapter, notRun, OwnServer, reader, running, take } from './server.ts'
 
 const own = new OwnServer()
 
@@ -90,6 +93,37 @@ describe.skipIf(!running)(`the connection${notRun}`, () => {
     expect(texts(seen)).toEqual(['5', '6', '7'])
   })
 
+  it.each(['createBatch', 'sendBatch', 'getEventHubProperties'] as const)(
+    'whose client never comes back from %s, whatever it is told, is given up, and the next call has another one',
+    async stuck => {
+      const vendor = (await import('@azure/event-hubs')) as unknown as EventhubsModule
+      let clients = 0
+      /** The first one is as the real one was seen: it waits for a lock that nobody gives back, and hears no signal. */
+      class Producer extends (vendor.EventHubProducerClient as new (...parts: any[]) => ProducerClient) {
+        constructor(...parts: any[]) {
+          super(...parts)
+          if (++clients === 1) Object.assign(this, { [stuck]: () => new Promise(() => {}) })
+        }
+      }
+      const client = { ...vendor, EventHubProducerClient: Producer }
+      const topic = await createTopic(await own.open())
+      const adapter = await own.open({ requestTimeout: 500, client })
+      const producer = await adapter.producer()
+      const admin = adapter.admin()
+      const call = async (): Promise<void> => {
+        if (stuck === 'getEventHubProperties') return void (await admin.describeTopic(topic))
+        const [result] = await producer.send(numbers(topic, 0, 1))
+        if (!result!.ok) throw result!.error
+      }
+      const began = performance.now()
+      expect(await failure(call)).toMatchObject({ code: 'timeout', retryable: true })
+      expect(performance.now() - began).toBeLessThan(5_000)
+      await call()
+      await producer.close()
+      await adapter.close()
+    }
+  )
+
   it('closing takes no time while the server is away', async () => {
     const adapter = await own.open()
     const topic = await createTopic(adapter)
@@ -101,6 +135,43 @@ describe.skipIf(!running)(`the connection${notRun}`, () => {
     expect(performance.now() - started).toBeLessThan(5_000)
     await own.server.restart()
   })
+
+  it('leaves none behind when it is closed, however often it was cut in the middle of a frame', async () => {
+    await using proxy = await TcpProxy.start(Number(/127\.0\.0\.1:(\d+)/.exec(own.server.url)![1]))
+    const url = own.server.url.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
+    for (let round = 0; round < 3; round++) {
+      const adapter = await opened({ ...fromUrl(url), requestTimeout: 2_000 })
+      const topic = await createTopic(adapter, 2)
+      const producer = await adapter.producer()
+      let chunks = 0
+      proxy.judge = () => (++chunks % 40 === 0 ? 'half' : 'pass')
+      const stop = AbortSignal.timeout(5_000)
+      const write = async (partition: number): Promise<void> => {
+        while (!stop.aborted) await producer.send(numbers(topic, partition, 1)).then(() => wait(20))
+      }
+      const read = async (partition: number): Promise<void> => {
+        while (!stop.aborted) {
+          const reading = await reader(adapter, topic, { partition }).catch(() => wait(50))
+          if (!reading) continue
+          const receive = async (): Promise<void> => {
+            while (!stop.aborted) await reading.receive({ wait: 200, signal: stop })
+          }
+          await receive().catch(() => {})
+          await reading.close()
+        }
+      }
+      // Not waited for beyond that: closed in the middle of whatever they do.
+      void Promise.allSettled([write(0), write(1), read(0), read(1)])
+      await wait(5_000)
+      proxy.judge = undefined
+      const began = performance.now()
+      await adapter.close()
+      expect(performance.now() - began).toBeLessThan(10_000)
+    }
+    const deadline = performance.now() + 5_000
+    while (proxy.open > 0 && performance.now() < deadline) await wait(100)
+    expect(proxy.open).toBe(0)
+  }, 120_000)
 
   it('a link that the service ends is opened again', async () => {
     const adapter = await own.open({ requestTimeout: 2_000 })

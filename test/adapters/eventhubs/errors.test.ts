@@ -35,11 +35,12 @@ describe.skipIf(!running)(`errors of Event Hubs${notRun}`, () => {
     expect(await failure(receive)).toMatchObject({ code: 'unauthorized', retryable: false })
   })
 
-  it('a connection that was lost between two steps of the vendor client, which names no code for it', async () => {
+  it('a connection that was lost between two steps of the vendor client, or in the middle of a frame, which names no code for it', async () => {
     const adapter = await own.open()
     for (const text of [
       'Attempted to negotiate a claim but the CBS link does not exist.',
-      'An error occurred while closing the cbs link: {}.'
+      'An error occurred while closing the cbs link: {}.',
+      'Invalid protocol header for AMQP: 00000027'
     ])
       expect(adapter.classify(new Error(text))).toEqual({ code: 'connection', retryable: true })
   })
