@@ -1,7 +1,7 @@
 import type { Environment } from '../core/environment.ts'
 
 /** How long a task works before others get a turn, ms: timers, heartbeats and other tasks wait no longer for it. */
-const length = 8
+const length = 6
 
 /** One queue for all who share an event loop: in each turn of it one of them goes on, however many there are. */
 class Turns {

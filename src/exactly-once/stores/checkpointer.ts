@@ -1,11 +1,16 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import type { Environment } from '../../core/environment.ts'
 
-/**
- * Bytes of a log that are worth a checkpoint, as many as SQLite takes by default. Once all of it is in the database, the next commit
- * begins the log anew, and cuts the file down to this (`journal_size_limit`): a larger one has that much to be moved.
- */
+/** Bytes of a log that are worth a checkpoint, as many as SQLite takes by default. */
 export const logLimit: number = 4 * 1024 * 1024
+/**
+ * Once all of it is in the database, the next commit begins the log anew, in a file that stays as large as it was up to this: to cut
+ * it down takes tens of milliseconds.
+ */
+export const fileLimit: number = 64 * 1024 * 1024
+/** Between two checkpoints, ms: the size of the file does not tell how much of it is new. */
+const pause = 250
 
 /** Runs in a thread of its own: a checkpoint writes and syncs for tens of milliseconds. As text, so that no bundler has to find it. */
 const program = `
@@ -36,12 +41,20 @@ export class Checkpointer {
   #worker: Worker | undefined
   #running: Promise<void> | undefined
   #closed = false
+  #last = -Infinity
+  readonly #environment: Environment
   /** It cannot run: SQLite does it itself, within a commit. */
   readonly onFailed: () => void
 
   /** @param alone runs while nobody of this process writes */
-  constructor(database: string, alone: (body: () => Promise<unknown>) => Promise<unknown>, onFailed: () => void) {
+  constructor(
+    database: string,
+    environment: Environment,
+    alone: (body: () => Promise<unknown>) => Promise<unknown>,
+    onFailed: () => void
+  ) {
     this.#database = database
+    this.#environment = environment
     this.#alone = alone
     this.onFailed = onFailed
   }
@@ -49,12 +62,16 @@ export class Checkpointer {
   /** @param bytes of the log */
   grown(bytes: number): void {
     if (bytes <= logLimit || this.#running || this.#closed) return
+    if (this.#environment.monotonic() - this.#last < pause) return
     this.#running = this.#run()
       .catch(() => {
         this.#closed = true
         this.onFailed()
       })
-      .finally(() => (this.#running = undefined))
+      .finally(() => {
+        this.#running = undefined
+        this.#last = this.#environment.monotonic()
+      })
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { asStreamError, messageOf, StreamError } from '../../core/errors.ts'
 import { networkFileSystem } from '../../core/network-file-system.ts'
-import { logLimit } from './checkpointer.ts'
+import { fileLimit } from './checkpointer.ts'
 import { tables, version } from './sqlite-schema.ts'
 
 /**
@@ -52,7 +52,7 @@ export async function openSqlite(path: string): Promise<[file: string, database:
     }
     database = new DatabaseSync(file, { timeout: 10_000 })
     journalAhead(database)
-    database.exec(`PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${logLimit}`)
+    database.exec(`PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${fileLimit}`)
     database.exec(`BEGIN IMMEDIATE; ${tables} COMMIT;`)
     const found = (database.prepare('SELECT version FROM tidemark_version').get() as { version: number }).version
     if (found > version)

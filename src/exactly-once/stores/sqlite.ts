@@ -24,8 +24,9 @@ import { SqliteRowReader } from './sqlite-rows.ts'
 import { prepare, type Statements } from './sqlite-schema.ts'
 import { WalSync } from './wal-sync.ts'
 
-/** Rows that a commit writes before others get a turn of the event loop: two or three milliseconds. */
+/** Rows, and bytes of outputs, that a commit writes before others get a turn of the event loop: a millisecond or two. */
 const rowsAtOnce = 500
+const bytesAtOnce = 256 * 1024
 
 /**
  * What writes, of all stores of this process, one after the other. A transaction may take turns of the event loop, and whoever waits
@@ -59,7 +60,9 @@ export class SqliteStore implements ClientStore {
     // No checkpoint within a commit: it would keep the thread.
     database.exec('PRAGMA wal_autocheckpoint = 0')
     const alone = (body: () => Promise<unknown>): Promise<unknown> => queue.run(body)
-    this.#checkpointer = new Checkpointer(path, alone, () => database.exec('PRAGMA wal_autocheckpoint = 1000'))
+    this.#checkpointer = new Checkpointer(path, environment, alone, () =>
+      database.exec('PRAGMA wal_autocheckpoint = 1000')
+    )
     this.#wal = new WalSync(path, bytes => this.#checkpointer.grown(bytes))
   }
 
@@ -260,8 +263,14 @@ class SqliteTaskLog implements TaskLog {
           if (row.value === null) statements.deleteState.run(this.#task, row.slot, key)
           else statements.putState.run(this.#task, row.slot, key, row.value)
         }
+        // Large outputs take milliseconds each time: to write, to forget, and to bring into the log.
+        const isLarge = written > rowsAtOnce || (blob !== undefined && blob.length > bytesAtOnce)
+        const turn = async (): Promise<void> => (isLarge ? this.#store.environment.turn() : undefined)
+        await turn()
         if (blob) statements.putOutbox.run(this.#task, commit.number, blob)
+        await turn()
         if (commit.relayedTo > 0) statements.forget.run(this.#task, commit.relayedTo)
+        await turn()
         this.withCommit?.(this.#store.database)
         return 'ok'
       })
