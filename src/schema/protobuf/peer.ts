@@ -4,7 +4,11 @@ import { StreamError } from '../../core/errors.ts'
 export interface Protobufjs {
   readonly Root: new () => ProtoNamespace & { resolveAll(): unknown; addJSON(nested: object): unknown }
   readonly parse: {
-    (text: string, root: object, options: { readonly keepCase: boolean }): { readonly imports?: readonly string[] }
+    (
+      text: string,
+      root: object,
+      options: { readonly keepCase: boolean; readonly alternateCommentMode?: boolean }
+    ): { readonly package?: string; readonly imports?: readonly string[]; readonly weakImports?: readonly string[] }
     filename: string | null
   }
   readonly common: { get(name: string): { readonly nested: object } | null }
