@@ -18,6 +18,8 @@ interface Life {
   lost: boolean
   wake: () => void
   ended: Promise<void>
+  /** The append before: one at a time, as of every task. */
+  appending: Promise<unknown>
 }
 
 const [path = '', name = '', partitions = '', session = ''] = process.argv.slice(2)
@@ -44,7 +46,13 @@ const watched: LeaseStore = {
   remove: (...given) => store.remove(...given)
 }
 
-async function append(unit: string, life: Life, first: boolean, final: boolean): Promise<'ok' | 'fenced'> {
+function append(unit: string, life: Life, first: boolean, final: boolean): Promise<'ok' | 'fenced'> {
+  const appending = life.appending.then(() => appendNext(unit, life, first, final))
+  life.appending = appending
+  return appending
+}
+
+async function appendNext(unit: string, life: Life, first: boolean, final: boolean): Promise<'ok' | 'fenced'> {
   const log = life.log!
   const number = life.number + 1
   const token = commitToken(systemEnvironment)
@@ -132,7 +140,14 @@ const group = new LeaseGroup(watched, systemEnvironment, scope, name, Number(ses
 
 function newLife(): Life {
   const nothing = { log: undefined, acquiredAt: 0, lostAt: Infinity, number: 0 }
-  return { ...nothing, stop: false, lost: false, wake: () => {}, ended: Promise.resolve() }
+  return {
+    ...nothing,
+    stop: false,
+    lost: false,
+    wake: () => {},
+    ended: Promise.resolve(),
+    appending: Promise.resolve()
+  }
 }
 
 function end(unit: string, how: 'stop' | 'lost'): void {
@@ -159,13 +174,13 @@ async function leave(): Promise<void> {
 /** It was stopped, and goes on where it was: with what it had in its hands then, as if it had not looked since. */
 async function commitLate(stoppedAt: number): Promise<void> {
   const before = refused
-  let tried = 0
-  for (const [unit, life] of new Map([...lives, ...lost])) {
-    if (!life.log || life.acquiredAt > stoppedAt || (lost.has(unit) && life.lostAt < stoppedAt)) continue
-    tried++
-    await append(unit, life, false, false)
-  }
-  tell({ kind: 'late', tried, refused: refused - before })
+  // All at once: nothing that the group hears of meanwhile comes in between.
+  const tried = [...new Map([...lives, ...lost])].flatMap(([unit, life]) => {
+    const isOld = life.log && life.acquiredAt <= stoppedAt && !(lost.has(unit) && life.lostAt < stoppedAt)
+    return isOld ? [append(unit, life, false, false)] : []
+  })
+  await Promise.all(tried)
+  tell({ kind: 'late', tried: tried.length, refused: refused - before })
 }
 
 process.on('message', (word: Word) => {

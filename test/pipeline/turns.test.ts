@@ -7,9 +7,9 @@ describe('a slice of the event loop', () => {
     let now = 0
     const environment: Environment = { ...systemEnvironment, monotonic: () => now }
     const slice = new Slice(environment)
-    now = 7.9
+    now = 5.9
     expect(slice.spent).toBe(false)
-    now = 8
+    now = 6
     expect(slice.spent).toBe(true)
     await slice.yield()
     expect(slice.spent).toBe(false)

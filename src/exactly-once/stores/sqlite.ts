@@ -63,7 +63,7 @@ export class SqliteStore implements ClientStore {
     this.#checkpointer = new Checkpointer(path, environment, alone, () =>
       database.exec('PRAGMA wal_autocheckpoint = 1000')
     )
-    this.#wal = new WalSync(path, bytes => this.#checkpointer.grown(bytes))
+    this.#wal = new WalSync(path, environment, bytes => this.#checkpointer.grown(bytes))
   }
 
   /**

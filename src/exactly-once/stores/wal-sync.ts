@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
+import type { Environment } from '../../core/environment.ts'
 import { messageOf, StreamError } from '../../core/errors.ts'
 
 /**
@@ -8,6 +9,7 @@ import { messageOf, StreamError } from '../../core/errors.ts'
  */
 export class WalSync {
   readonly #file: string
+  readonly #environment: Environment
   #handle: FileHandle | undefined
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
@@ -18,8 +20,9 @@ export class WalSync {
    * @param database path of the database; `:memory:` has no log
    * @param onSize hears how large the log is
    */
-  constructor(database: string, onSize: (bytes: number) => void) {
+  constructor(database: string, environment: Environment, onSize: (bytes: number) => void) {
     this.#file = `${database}-wal`
+    this.#environment = environment
     this.#onSize = onSize
   }
 
@@ -42,6 +45,8 @@ export class WalSync {
     await this.#running?.catch(() => {})
     await this.#handle?.close()
     this.#handle = undefined
+    // The system has let go of it by then.
+    await this.#environment.turn()
   }
 
   #begin(): Promise<void> {
