@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
-import { bytes, connect, optional, topic, type Difference } from '../index.ts'
+import type { Difference } from '../index.ts'
+import { brokerOf, connectTo, rawTopic } from './broker.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
 
 export const compareUsage = `usage: tidemark compare LEFT RIGHT [--last] [--list] [--json] [--broker URL]
@@ -28,12 +29,10 @@ export async function compareCommand(words: readonly string[], terminal: Termina
   })
   const [left, right, ...others] = positionals
   if (left === undefined || right === undefined || others.length > 0) throw new UsageError('name two topics')
-  const url = values.broker ?? terminal.variables['TIDEMARK_BROKERS__DEFAULT']
-  if (url === undefined) throw new UsageError('neither --broker nor TIDEMARK_BROKERS__DEFAULT is given')
+  const url = brokerOf(values, terminal)
   const { last, list, json } = values
-  const raw = { key: optional(bytes), value: optional(bytes) }
-  await using client = await connect({ brokers: { default: url }, variables: terminal.variables })
-  const found = await client.admin.compare(topic(left, raw), topic(right, raw), {
+  await using client = await connectTo(url, values, terminal)
+  const found = await client.admin.compare(rawTopic(left), rawTopic(right), {
     records: last ? 'last' : 'all',
     ...(list && { onDifference: each => terminal.out(json ? JSON.stringify(toJson(each)) : lineOf(each)) })
   })

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
-import { bytes, connect, optional, topic, type ParkedRecord, type RedriveProgress } from '../index.ts'
+import type { ParkedRecord, RedriveProgress } from '../index.ts'
+import { brokerOf, connectTo, rawTopic } from './broker.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
 import { timeOf } from './times.ts'
 
@@ -49,17 +50,12 @@ export async function redriveCommand(words: readonly string[], terminal: Termina
   if (name === undefined || others.length > 0) throw new UsageError('name one topic')
   const filter = filterOf(values)
   if (filter ? values.all : !values.all) throw new UsageError('give --all, or a filter such as --code handler')
-  const url = values.broker ?? terminal.variables['TIDEMARK_BROKERS__DEFAULT']
-  if (url === undefined) throw new UsageError('neither --broker nor TIDEMARK_BROKERS__DEFAULT is given')
+  const url = brokerOf(values, terminal)
 
-  const { 'dry-run': dryRun, everybody, list, json, store } = values
-  await using client = await connect({
-    brokers: { default: url },
-    variables: terminal.variables,
-    ...(store !== undefined && { store })
-  })
+  const { 'dry-run': dryRun, everybody, list, json } = values
+  await using client = await connectTo(url, values, terminal)
   let told = -Infinity
-  const progress = await client.admin.redrive(topic(name, { key: optional(bytes), value: optional(bytes) }), {
+  const progress = await client.admin.redrive(rawTopic(name), {
     dryRun,
     everybody,
     ...(filter && { filter }),

@@ -1,15 +1,6 @@
 import { parseArgs } from 'node:util'
-import {
-  bytes,
-  connect,
-  optional,
-  pipeline,
-  processor,
-  topic,
-  type ReplayFrom,
-  type Rewound,
-  type SkipRange
-} from '../index.ts'
+import { pipeline, processor, type ReplayFrom, type Rewound, type SkipRange } from '../index.ts'
+import { brokerOf, connectTo, rawTopic } from './broker.ts'
 import { UsageError, type ExitCode, type Terminal } from './terminal.ts'
 import { timeOf } from './times.ts'
 
@@ -56,23 +47,17 @@ export async function replayCommand(words: readonly string[], terminal: Terminal
   const [name, stage, ...more] = place?.split('/') ?? []
   if (!name || !stage || more.length > 0 || others.length > 0) throw new UsageError('name one stage: PIPELINE/STAGE')
   if (!values.topic) throw new UsageError('name what the stage reads: --topic NAME')
-  const { state, session, store, json, 'dry-run': dryRun } = values
+  const { state, session, json, 'dry-run': dryRun } = values
   if (state !== undefined && state !== 'keep' && state !== 'reset') throw new UsageError('--state is keep or reset')
   if (session !== undefined && !(Number(session) > 0)) throw new UsageError('--session is milliseconds, above 0')
   const from = fromOf(values)
   const skip = values.skip?.map(skipOf)
-  const url = values.broker ?? terminal.variables['TIDEMARK_BROKERS__DEFAULT']
-  if (url === undefined) throw new UsageError('neither --broker nor TIDEMARK_BROKERS__DEFAULT is given')
+  const url = brokerOf(values, terminal)
 
   // What the stage does is in the program of the user; here its names are enough.
-  const raw = { key: optional(bytes), value: optional(bytes) }
-  const topics = values.topic.map(each => topic(each, raw))
+  const topics = values.topic.map(rawTopic)
   const app = pipeline(name, [processor({ name: stage, from: topics, process: () => undefined })])
-  await using client = await connect({
-    brokers: { default: url },
-    variables: terminal.variables,
-    ...(store !== undefined && { store })
-  })
+  await using client = await connectTo(url, values, terminal)
   const done = await client.admin.replay(app, {
     stages: [stage],
     dryRun,

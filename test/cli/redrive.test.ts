@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { run } from '../../src/cli/run.ts'
 import { connect, pipeline, PoisonError, processor, text, topic, type Client } from '../../src/index.ts'
+import { command } from './command.ts'
 
 const orders = topic('orders', { key: text, value: text, partitions: 2 })
 const done = topic('done', { key: text, value: text, partitions: 2 })
@@ -69,16 +69,7 @@ async function valuesOf(from: typeof done): Promise<string[]> {
   return values
 }
 
-async function tidemark(...words: string[]): Promise<{ code: number; out: string[]; error: string[] }> {
-  const out: string[] = []
-  const error: string[] = []
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    error: (line: string) => void error.push(line),
-    variables: {}
-  }
-  return { code: await run(['redrive', ...words], terminal), out, error }
-}
+const tidemark = (...words: string[]): ReturnType<typeof command> => command(['redrive', ...words])
 
 describe('tidemark redrive', () => {
   it('lists, filters, sends one and all', async () => {

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { run } from '../../src/cli/run.ts'
 import { connect, keyed, number, pipeline, processor, shadow, text, topic, type Pipeline } from '../../src/index.ts'
+import { command } from './command.ts'
 
 const orders = topic('orders', { key: text, value: text, partitions: 2 })
 const done = topic('done', { key: text, value: text, partitions: 2 })
@@ -51,16 +51,7 @@ async function write(count: number): Promise<void> {
     await producer.send({ key: 'only', value: `order ${index}`, eventTime: begin + index * 60_000 })
 }
 
-async function tidemark(...words: string[]): Promise<{ code: number; out: string[]; error: string[] }> {
-  const out: string[] = []
-  const error: string[] = []
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    error: (line: string) => void error.push(line),
-    variables: {}
-  }
-  return { code: await run([...words], terminal), out, error }
-}
+const tidemark = (...words: string[]): ReturnType<typeof command> => command(words)
 
 describe('tidemark replay and tidemark compare', () => {
   it('set a stage back, leave out what is told, and tell what differs', async () => {

@@ -173,14 +173,14 @@ async function leave(): Promise<void> {
 
 /** It was stopped, and goes on where it was: with what it had in its hands then, as if it had not looked since. */
 async function commitLate(stoppedAt: number): Promise<void> {
-  const before = refused
   // All at once: nothing that the group hears of meanwhile comes in between.
   const tried = [...new Map([...lives, ...lost])].flatMap(([unit, life]) => {
     const isOld = life.log && life.acquiredAt <= stoppedAt && !(lost.has(unit) && life.lostAt < stoppedAt)
     return isOld ? [append(unit, life, false, false)] : []
   })
-  await Promise.all(tried)
-  tell({ kind: 'late', tried: tried.length, refused: refused - before })
+  // Of these: what the work itself tries at the same time may be refused, too.
+  const outcomes = await Promise.all(tried)
+  tell({ kind: 'late', tried: tried.length, refused: outcomes.filter(outcome => outcome === 'fenced').length })
 }
 
 process.on('message', (word: Word) => {

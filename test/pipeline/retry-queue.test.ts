@@ -14,23 +14,18 @@ const raw: RawRecord = {
   timestamp: noon
 }
 
+/** A record is put aside, until a time of the clock of its queue. */
+function putAside(queue: RetryQueue, dueAt: number): void {
+  const origin = { topic: 'words', lane: 'kk', raw, hold: 0, reached: 0, before: undefined }
+  queue.add({ ...origin, attempts: 1, since: noon, dueAt })
+}
+
 /** What another worker takes over of a record that waits for `wait` ms more, its clock being `ahead` ms of ours. */
 function takenOver(wait: number, ahead: number): number {
   const ours = new SimulatedEnvironment({ now: noon })
   const theirs = new SimulatedEnvironment({ now: noon + ahead })
   const queue = new RetryQueue(ours)
-  const dueAt = ours.monotonic() + wait
-  queue.add({
-    topic: 'words',
-    lane: 'kk',
-    raw,
-    hold: 0,
-    reached: 0,
-    before: undefined,
-    attempts: 1,
-    since: noon,
-    dueAt
-  })
+  putAside(queue, ours.monotonic() + wait)
   const next = new RetryQueue(theirs)
   expect([...next.taking(queue.changes())]).toEqual([])
   return next.nextAt() - theirs.monotonic()
@@ -53,17 +48,7 @@ describe('a record that waits for another attempt, at its next owner', () => {
   it('is read as an older release has written it', () => {
     const environment = new SimulatedEnvironment({ now: noon })
     const queue = new RetryQueue(environment)
-    queue.add({
-      topic: 'words',
-      lane: 'kk',
-      raw,
-      hold: 0,
-      reached: 0,
-      before: undefined,
-      attempts: 1,
-      since: noon,
-      dueAt: 500
-    })
+    putAside(queue, 500)
     const rows = queue.changes().map(row => {
       const { left: _, ...stored } = JSON.parse(Buffer.from(row.value!).toString('utf8'))
       return { ...row, value: Buffer.from(JSON.stringify(stored)) }

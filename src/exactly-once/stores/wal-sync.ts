@@ -53,7 +53,19 @@ export class WalSync {
     this.#next = undefined
     const running = this.#sync().finally(() => (this.#running = undefined))
     this.#running = running
+    running.then(
+      () => this.#look(),
+      () => {}
+    )
     return running
+  }
+
+  /** Behind the sync: no commit waits for it. */
+  #look(): void {
+    this.#handle?.stat().then(
+      ({ size }) => this.#onSize(size),
+      () => {}
+    )
   }
 
   async #sync(): Promise<void> {
@@ -61,7 +73,6 @@ export class WalSync {
     try {
       this.#handle ??= await open(this.#file, 'r+')
       await this.#handle.datasync()
-      this.#onSize((await this.#handle.stat()).size)
     } catch (error) {
       this.#failure = new StreamError(
         'internal',
