@@ -18,7 +18,7 @@ import { StreamTask } from './stream-task.ts'
 import { taskReport } from './task-report.ts'
 import type { VitalsReport } from './vitals-publisher.ts'
 import { loadOf } from './watched.ts'
-import { Slice } from './turns.ts'
+import { Slice } from './slice.ts'
 import { Signal, soonest } from '../core/signal.ts'
 
 /** What a task asks of the reader of its stage. */

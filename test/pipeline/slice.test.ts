@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { systemEnvironment, type Environment } from '../../src/core/environment.ts'
-import { Slice } from '../../src/pipeline/turns.ts'
+import { Slice } from '../../src/pipeline/slice.ts'
 
 describe('a slice of the event loop', () => {
   it('is spent after some milliseconds of work, and begins anew when others have had the loop', async () => {
