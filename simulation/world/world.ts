@@ -57,6 +57,8 @@ export class World implements Surroundings {
   readonly server: Environment
   readonly closed: ClosedTopics = new ClosedTopics(() => this.scheduler.now)
   readonly #plant: Plant | undefined
+  /** Services that were told to end. */
+  readonly #over = new Set<Service>()
   #born = 0
 
   constructor({ seed, personality, weather, session, calls, told, plant }: WorldOptions) {
@@ -99,8 +101,9 @@ export class World implements Surroundings {
     return count
   }
 
-  /** A new machine of the service. */
+  /** A new machine of the service, unless all of it was told to end. */
   start(service: Service): void {
+    if (this.#over.has(service)) return
     const name = `${service.name}-${++this.#born}`
     const sane = this.adapter(name)
     const inner = this.#plant?.adapter?.(sane, name, this) ?? sane
@@ -130,6 +133,7 @@ export class World implements Surroundings {
   /** All machines of a service are told to drain, and none is started any more. */
   end(service: Service): void {
     this.complete.add(service)
+    this.#over.add(service)
     for (const [machine, running] of this.running) if (running.service === service) this.stop(machine)
   }
 

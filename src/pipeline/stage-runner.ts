@@ -204,7 +204,8 @@ export class StageRunner {
           const request = async (): Promise<void> => {
             try {
               const reader = this.#reader
-              if (!reader) throw new StreamError('closed', 'the reader of the stage is closed')
+              // Asked by a task that is on its way out: what it held went with the connection.
+              if (!reader) throw new StreamError('not-owner', `partition ${place.partition} went with the connection`)
               await reader.seek(place, at)
               started() // before the next receive: what it gives belongs to the new place
               resolve()

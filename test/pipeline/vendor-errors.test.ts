@@ -3,10 +3,10 @@ import { expect, it } from 'vitest'
 import { memory, MemoryBroker } from '../../src/adapters/memory/index.ts'
 import { noHeaders } from '../../src/core/record.ts'
 import { StreamError } from '../../src/core/errors.ts'
-import { MemoryStore } from '../../src/exactly-once/index.ts'
+import { MemoryStore, type TaskLog, type TaskName } from '../../src/exactly-once/index.ts'
 import { number, pipeline, processor, text, topic } from '../../src/index.ts'
 import { resolveTopic, runPipeline, runSettings } from '../../src/pipeline/index.ts'
-import type { AnyAdapter } from '../../src/spec/index.ts'
+import type { AnyAdapter, LogReader } from '../../src/spec/index.ts'
 import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
 import { ungrouped } from '../leases/ungrouped.ts'
 
@@ -84,6 +84,61 @@ it.each([
   stop.abort()
   await environment.run(running)
   expect(seen).toEqual([7])
+})
+
+it('a task that is on its way out, and waits for its seek when the connection breaks, does not end the run', async () => {
+  const environment = new SimulatedEnvironment()
+  const broker = new MemoryBroker()
+  const inner = failing(memory({ broker, client: 'worker' }), 'seek', 0)
+  const taking = Promise.withResolvers<void>()
+  let readers = 0
+  const adapter: AnyAdapter = {
+    ...inner,
+    logReader: async options => {
+      const reader = await inner.logReader!(options)
+      if (++readers > 1) return reader
+      let calls = 0
+      const receive: LogReader['receive'] = async given => {
+        calls++
+        if (calls === 1) return reader.receive(given)
+        const partitions = [{ topic: 'numbers', partition: 0 }]
+        if (calls === 2)
+          return [{ kind: 'partitions-revoked', partitions, deadline: environment.monotonic() + 5_000, release() {} }]
+        // The task has its state now, and asks for its place: that interrupts us.
+        taking.resolve()
+        await new Promise<void>(resolve => given.signal!.addEventListener('abort', () => resolve()))
+        throw reset()
+      }
+      return Object.assign(Object.create(reader) as LogReader, { receive, close: () => reader.close() })
+    }
+  }
+  await adapter.open(environment)
+  broker.createTopic({ topic: 'numbers', partitions: 1 })
+  const record = { headers: noHeaders, stamp: undefined, timestamp: 0 }
+  broker.appendAll([{ topic: 'numbers', partition: 0, key: text.encode('a'), value: number.encode(7), ...record }])
+  class SlowStore extends MemoryStore {
+    override async acquire(task: TaskName): Promise<TaskLog> {
+      await taking.promise
+      return super.acquire(task)
+    }
+  }
+  const seen: number[] = []
+  const look = processor({ name: 'look', from: numbers, process: ({ value }) => void seen.push(value) })
+  const store = new SlowStore()
+  const host = {
+    environment,
+    registry: undefined,
+    adapterOf: () => adapter,
+    commitIn: 'store' as const,
+    openStore: async () => store
+  }
+  const stop = new AbortController()
+  const running = runPipeline(host, pipeline('app', [look]), runSettings({ handleSignals: false }), stop.signal)
+  running.catch(() => {})
+  await environment.advance(20_000)
+  stop.abort()
+  await environment.run(running)
+  expect({ seen, readers }).toEqual({ seen: [7], readers: 2 })
 })
 
 it('a topic that its broker does not know for a moment, after it was made, is looked for again', async () => {
