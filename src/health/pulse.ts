@@ -109,6 +109,8 @@ export class Pulse {
   }
 
   look(limits: Limits): Verdict | undefined {
+    // It has come up again, so what was away has answered; there may never be anything to get done that would tell.
+    if (this.#failure?.unreachable && this.isQuiet) this.#failure = undefined
     const [watched, verdict] = judge(this.#watched, this.#signs(limits), this.#clock.now(), limits)
     this.#watched = watched
     return verdict

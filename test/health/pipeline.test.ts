@@ -14,6 +14,7 @@ import {
   type RunOptions,
   StreamError
 } from '../../src/index.ts'
+import { MemoryStore, type TaskLog, type TaskName } from '../../src/exactly-once/index.ts'
 import { failure } from '../support/failure.ts'
 import { World } from '../pipeline/world.ts'
 
@@ -36,8 +37,7 @@ afterEach(async () => {
   current = undefined
 })
 
-async function start(app: Pipeline, options: RunOptions = {}): Promise<Running> {
-  const world = new World()
+async function start(app: Pipeline, options: RunOptions = {}, world: World = new World()): Promise<Running> {
   for (const { name } of [numbers, twice]) world.broker.createTopic({ topic: name, partitions: 2 })
   const client = await world.connect('worker')
   const abort = new AbortController()
@@ -191,6 +191,46 @@ it('a broker that is away makes unready and is said, and asks for no new process
   expect(problems[0]!.message).toMatch(/cannot reach its broker or store and tries again, for (6\d) s \(connection\)$/)
   world.broker.faults.reconnect('worker')
   await world.environment.advance(10_000)
+  expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
+})
+
+it('a store that was away and is back: a source that has nothing more to give then is well', async () => {
+  let away = false
+  class Store extends MemoryStore {
+    override async acquire(task: TaskName): Promise<TaskLog> {
+      const lost = new StreamError('connection', 'no answer', { retryable: true })
+      if (away) throw lost
+      const log = await super.acquire(task)
+      const append = log.append.bind(log)
+      log.append = async commit => {
+        const outcome = await append(commit)
+        // It has taken effect, and the answer is lost.
+        if (away) throw lost
+        return outcome
+      }
+      return log
+    }
+  }
+  const feed = source({
+    name: 'feed',
+    to: numbers,
+    async *run({ resume, signal }) {
+      if (resume === undefined) {
+        away = true
+        yield { key: 'a', value: 1, cursor: 1 }
+      }
+      await new Promise(resolve => signal.addEventListener('abort', resolve))
+    }
+  })
+  const { world, client } = await start(pipeline('app', [feed]), {}, new World({ store: new Store() }))
+  await world.environment.advance(60_000)
+  expect(client.health()).toMatchObject({
+    live: true,
+    ready: false,
+    problems: [{ cause: 'unreachable', stage: 'feed' }]
+  })
+  away = false
+  await world.environment.advance(20_000)
   expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
 })
 
