@@ -8,7 +8,7 @@
  * Exit code 1 when a bar is missed (never with `--quick`), and when a part has failed.
  */
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
+import { commandLine } from '../scripts/options.ts'
 import { startEventhubs } from '../testcontainers/eventhubs.ts'
 import { kafkaAvailable, startKafka } from '../testcontainers/kafka.ts'
 import { startKinesis } from '../testcontainers/kinesis.ts'
@@ -158,10 +158,8 @@ const benches: Readonly<Record<string, Bench>> = {
   }
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } }
-})
+const options = { json: { type: 'string' }, quick: { type: 'boolean', default: false } } as const
+const { values, positionals } = commandLine(import.meta.url, options, true)
 const names = Object.entries(benches).flatMap(([backend, { figures }]) => figures.map(figure => `${backend} ${figure}`))
 for (const given of positionals) {
   if (names.some(name => name.startsWith(given))) continue

@@ -6,24 +6,22 @@
  * stands still for more than two seconds of a rolling restart. See docs/testing.md.
  */
 import { randomInt } from 'node:crypto'
-import { parseArgs } from 'node:util'
 import { chaos } from '../chaos/run.ts'
 import { brokers, stores } from '../chaos/servers.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({
-  options: {
-    backend: { type: 'string', default: 'file' },
-    kills: { type: 'string', default: '5' },
-    /** In place of kills: every worker is restarted so often, one after the other. */
-    rounds: { type: 'string' },
-    workers: { type: 'string', default: '3' },
-    store: { type: 'string' },
-    seed: { type: 'string', default: String(randomInt(1_000_000)) },
-    quiet: { type: 'boolean', default: false },
-    /** On Kafka, topics are counted by Confluent's client for Python, with read_committed. */
-    python: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false }
-  }
+const values = optionsOf(import.meta.url, {
+  backend: { type: 'string', default: 'file' },
+  kills: { type: 'string', default: '5' },
+  /** In place of kills: every worker is restarted so often, one after the other. */
+  rounds: { type: 'string' },
+  workers: { type: 'string', default: '3' },
+  store: { type: 'string' },
+  seed: { type: 'string', default: String(randomInt(1_000_000)) },
+  quiet: { type: 'boolean', default: false },
+  /** On Kafka, topics are counted by Confluent's client for Python, with read_committed. */
+  python: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false }
 })
 
 function known(what: string, name: string, of: object): string {

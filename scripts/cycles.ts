@@ -1,10 +1,11 @@
 /** Lives of a client, many of them: what is left open, and what grows. `npm run cycles -- --count 1000`. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import type { Growth } from '../test/lifecycle/cycles.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({ options: { count: { type: 'string', default: '1000' } } })
+const values = optionsOf(import.meta.url, { count: { type: 'string', default: '1000' } })
 const script = fileURLToPath(new URL('../test/lifecycle/cycles.ts', import.meta.url))
 
 for (const backend of ['memory', 'file']) {

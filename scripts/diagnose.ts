@@ -5,19 +5,17 @@
  *
  * `--seed N` starts elsewhere: with `--faults 1` it runs that fault alone.
  */
-import { parseArgs } from 'node:util'
 import { describeFault } from '../simulation/diagnosis/fault.ts'
 import { runTrial, type Named, type Trial } from '../simulation/diagnosis/trial.ts'
+import { optionsOf } from './options.ts'
 
 /** Share of the faults that must be named right. */
 const bar = 0.96
 
-const { values } = parseArgs({
-  options: {
-    faults: { type: 'string', default: '50' },
-    seed: { type: 'string', default: '1' },
-    json: { type: 'boolean' }
-  }
+const values = optionsOf(import.meta.url, {
+  faults: { type: 'string', default: '50' },
+  seed: { type: 'string', default: '1' },
+  json: { type: 'boolean' }
 })
 const [faults, first] = [Number(values.faults), Number(values.seed)]
 if (!(Number.isSafeInteger(faults) && faults > 0 && Number.isSafeInteger(first) && first >= 0)) {

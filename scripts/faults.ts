@@ -4,19 +4,17 @@
  * whether its health was red exactly while it should have been. Exit code 1 when a cell fails. See docs/testing.md.
  */
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { brokers } from '../chaos/servers.ts'
 import { onStage, runCell, sizes, type Cell } from '../faults/cell.ts'
 import { faults } from '../faults/faults.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({
-  options: {
-    backend: { type: 'string', default: 'memory,file,kafka' },
-    fault: { type: 'string' },
-    guarantee: { type: 'string' },
-    size: { type: 'string', default: 'full' },
-    json: { type: 'string' }
-  }
+const values = optionsOf(import.meta.url, {
+  backend: { type: 'string', default: 'memory,file,kafka' },
+  fault: { type: 'string' },
+  guarantee: { type: 'string' },
+  size: { type: 'string', default: 'full' },
+  json: { type: 'string' }
 })
 
 function known<Name extends string>(what: string, name: string, names: readonly Name[]): Name {

@@ -2,10 +2,10 @@
  * `npm run fuzz -- [--runs N] [--seed S]`: feeds the codecs of `tidemark/schema` with spoiled payloads. Exit code 1 when one
  * of them crashes, takes longer than 50 ms, or leaves memory behind.
  */
-import { parseArgs } from 'node:util'
 import { fuzz } from './fuzz/run.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '100000' }, seed: { type: 'string' } } })
+const values = optionsOf(import.meta.url, { runs: { type: 'string', default: '100000' }, seed: { type: 'string' } })
 const runs = Number(values.runs)
 const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)
 if (!(Number.isInteger(runs) && runs > 0 && Number.isInteger(seed))) {

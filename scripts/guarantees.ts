@@ -4,7 +4,6 @@
  * docs/matrix.json`. With `--check` it writes nothing and exits with 1 when the page is stale.
  */
 import { readFile, writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { eventhubsCapabilities } from '../src/adapters/eventhubs/index.ts'
 import { fileCapabilities } from '../src/adapters/file/index.ts'
 import { kafkaCapabilities } from '../src/adapters/kafka/index.ts'
@@ -14,6 +13,7 @@ import { pubsubCapabilities } from '../src/adapters/pubsub/index.ts'
 import { pulsarCapabilities } from '../src/adapters/pulsar/index.ts'
 import { conformanceCases, titleOf } from '../src/testing/conformance/index.ts'
 import { type Backend, type MatrixRow, renderGuarantees } from './guarantees/render.ts'
+import { optionsOf } from './options.ts'
 
 const backends: readonly Backend[] = [
   { name: 'memory', capabilities: memoryCapabilities },
@@ -25,12 +25,10 @@ const backends: readonly Backend[] = [
   { name: 'eventhubs', capabilities: eventhubsCapabilities }
 ]
 
-const { values } = parseArgs({
-  options: {
-    check: { type: 'boolean', default: false },
-    matrix: { type: 'string', default: 'docs/matrix.json' },
-    out: { type: 'string', default: 'docs/guarantees.md' }
-  }
+const values = optionsOf(import.meta.url, {
+  check: { type: 'boolean', default: false },
+  matrix: { type: 'string', default: 'docs/matrix.json' },
+  out: { type: 'string', default: 'docs/guarantees.md' }
 })
 const matrix = JSON.parse(await readFile(values.matrix, 'utf8')) as MatrixRow[]
 const page = renderGuarantees(backends, matrix, conformanceCases.map(titleOf))

@@ -4,7 +4,6 @@
  * reason). Exit code 1 when a case failed and, in CI, when one was not run.
  */
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import {
   type CaseResult,
   conformanceCases,
@@ -22,6 +21,7 @@ import {
   pulsarHarness
 } from '../test/testing/harnesses.ts'
 import { printMatrix } from './matrix/print.ts'
+import { optionsOf } from './options.ts'
 
 /** A harness, or the sentence that says why there is none. */
 type Start = () => Promise<Harness | string>
@@ -65,13 +65,11 @@ async function startKinesis(): Promise<Harness | string> {
   return reason ?? kinesisHarness(await start({ persist: true }))
 }
 
-const { values } = parseArgs({
-  options: {
-    backends: { type: 'string', default: Object.keys(backends).join(',') },
-    json: { type: 'string' },
-    /** Only cases whose title holds this text. */
-    only: { type: 'string', default: '' }
-  }
+const values = optionsOf(import.meta.url, {
+  backends: { type: 'string', default: Object.keys(backends).join(',') },
+  json: { type: 'string' },
+  /** Only cases whose title holds this text. */
+  only: { type: 'string', default: '' }
 })
 const chosen = values.backends.split(',').map(name => name.trim())
 for (const name of chosen) {

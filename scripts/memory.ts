@@ -2,16 +2,14 @@
  * `npm run memory -- [--backend file,kafka,...] [--minutes N] [--limit MIB]`: a process that is held to 256 MiB, whose source yields at full speed in
  * bursts and whose sink takes a tenth of that. Exit code 1 when it is over the limit, grows, or anything is lost or twice. Linux. See docs/testing.md.
  */
-import { parseArgs } from 'node:util'
 import { brokers } from '../chaos/servers.ts'
 import { held } from '../faults/memory.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({
-  options: {
-    backend: { type: 'string', default: 'file' },
-    minutes: { type: 'string', default: '10' },
-    limit: { type: 'string', default: '256' }
-  }
+const values = optionsOf(import.meta.url, {
+  backend: { type: 'string', default: 'file' },
+  minutes: { type: 'string', default: '10' },
+  limit: { type: 'string', default: '256' }
 })
 const backends = values.backend.split(',')
 const unknown = backends.find(backend => !Object.hasOwn(brokers, backend))

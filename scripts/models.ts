@@ -3,15 +3,13 @@
  * the reducers that production runs. A model must hold; a mutant must break. Exit code 1 when one does otherwise: a mutant that
  * passes means that its model is too weak. `--deep` takes the large ones too. See docs/testing.md.
  */
-import { parseArgs } from 'node:util'
 import { check, models } from '../models/index.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({
-  options: {
-    deep: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    trace: { type: 'boolean', default: false }
-  }
+const values = optionsOf(import.meta.url, {
+  deep: { type: 'boolean', default: false },
+  only: { type: 'string', default: '' },
+  trace: { type: 'boolean', default: false }
 })
 
 const chosen = models.filter(

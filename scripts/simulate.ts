@@ -12,26 +12,24 @@
  *
  * Exit code 1 when a run has failed, or when a planted bug was not found. See docs/testing.md.
  */
-import { parseArgs } from 'node:util'
 import { runJobs, type Job, type Outcome } from '../simulation/batch.ts'
 import { personalities } from '../simulation/personalities/index.ts'
 import { plants } from '../simulation/planted/index.ts'
 import { addTimely, noTimely, type Timely } from '../simulation/shop/observations.ts'
 import { shrink } from '../simulation/shrink.ts'
 import { suites } from '../simulation/suites.ts'
+import { optionsOf } from './options.ts'
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    seed: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    suite: { type: 'string' },
-    personality: { type: 'string' },
-    sweep: { type: 'boolean', default: false },
-    plant: { type: 'string' },
-    planted: { type: 'boolean', default: false },
-    threads: { type: 'string' }
-  }
+const values = optionsOf(import.meta.url, {
+  seeds: { type: 'string' },
+  seed: { type: 'string' },
+  from: { type: 'string', default: '1' },
+  suite: { type: 'string' },
+  personality: { type: 'string' },
+  sweep: { type: 'boolean', default: false },
+  plant: { type: 'string' },
+  planted: { type: 'boolean', default: false },
+  threads: { type: 'string' }
 })
 
 /** Seeds that a thread takes at a time. */

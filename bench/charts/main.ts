@@ -4,11 +4,11 @@
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine } from '../../scripts/options.ts'
 import { charts, draw } from './draw.ts'
 import { markdown, type Results } from './tables.ts'
 
-const { positionals } = parseArgs({ allowPositionals: true })
+const { positionals } = commandLine(import.meta.url, {}, true)
 const [file = 'bench/report/results.json', folder = dirname(file)] = positionals
 
 const results = JSON.parse(await readFile(file, 'utf8')) as Results
