@@ -156,11 +156,12 @@ export class Producer<Key, Value> {
         if (!error) {
           this.#durable.set(partition, sequence)
           this.#reports?.sent(eventTime, late)
-          // What is on its way may be earlier than the watermark: the claim is for what comes after it.
-          this.#reports?.progress(this.#watermark, this.#given)
         }
         settle(error, partition, position)
       }
     )
+    // What is on its way may be earlier than the watermark: the claim is for what comes after it. Not only once that is there: who
+    // cannot send is still here, and must be waited for.
+    this.#reports?.progress(this.#watermark, this.#given)
   }
 }
