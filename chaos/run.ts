@@ -98,7 +98,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       if (!(await ended(workers))) found.push({ anomaly: 'unseen', what: `no end within ${patience / 1_000} s` })
       failures = workers.failures
     }
-    const judged = check(await evidenceOf(job, { broker, store: store.direct, foreigner, entries, storeName }))
+    const judged = check(await evidenceOf(job, { broker, store: store.direct, foreigner, entries }))
     if (rounds !== undefined && failures > 0)
       found.push({ anomaly: 'unseen', what: `${failures} workers failed, and nothing was disturbed` })
     verdict = { ...judged, found: [...found, ...judged.found], failures }
@@ -120,10 +120,9 @@ async function evidenceOf(
     readonly store: string
     readonly foreigner: Foreigner
     readonly entries: number
-    readonly storeName: string
   }
 ): Promise<Evidence> {
-  const { foreigner, entries, storeName } = run
+  const { foreigner, entries } = run
   const { lines, echoes, totals } = chain(job)
   const { capabilities } = foreigner.adapter
   const moves = entries * splits.length
@@ -135,7 +134,8 @@ async function evidenceOf(
       echoes: await foreigner.read(echoes.name, moves),
       totals: await foreigner.read(totals.name, moves)
     },
-    onceForAll: storeName === 'broker',
+    // Kafka's relay sends in transactions, so that it is once there wherever tasks commit.
+    onceForAll: capabilities.transactions,
     ordered: capabilities.positions === 'log',
     state: await stateOf(job, run.store, foreigner.adapter)
   }

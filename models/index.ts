@@ -3,7 +3,10 @@ import { dedupeModels } from './dedupe/index.ts'
 import { leaseModels } from './leases/index.ts'
 import type { Model } from './model.ts'
 import { outboxModels } from './outbox/index.ts'
+import { relayModels } from './relay.ts'
 import { shardModels } from './shards/index.ts'
+import { standbyModels } from './standby/index.ts'
+import { stateModels } from './state/index.ts'
 import { transactionModels } from './transactions.ts'
 import { watermarkModels } from './watermark/index.ts'
 
@@ -14,8 +17,11 @@ export const models: readonly Model[] = [
   ...commitModels,
   ...transactionModels,
   ...outboxModels,
+  ...relayModels,
   ...dedupeModels,
   ...shardModels,
   ...leaseModels,
+  ...stateModels,
+  ...standbyModels,
   ...watermarkModels
 ]

@@ -101,7 +101,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
   }
   for (const failure of world.failures) problems.add('failed', failure)
   if (world.failures.length === 0) {
-    const evidence = new Evidence(world.broker, world.journal.commits, problems)
+    const evidence = new Evidence(world.broker, world.journal.commits, problems, personality.onceForAll)
     scenario.check(evidence, world)
     checkHistories(evidence, personality.ordered)
   }

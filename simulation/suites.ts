@@ -24,7 +24,8 @@ function settingsOf(random: Random, session: number): RunOptions {
     drainTimeout: random.pick([1_000, 20_000]),
     vitalsInterval: random.pick([100, 1_000]),
     // A cell takes 160 bytes and more: some or none of the keys fit.
-    maxStateBytes: random.fork('state').pick([1, 2_000, 256 * 1024 * 1024])
+    maxStateBytes: random.fork('state').pick([1, 2_000, 256 * 1024 * 1024]),
+    standby: random.fork('standby').chance(0.5)
   }
 }
 

@@ -143,7 +143,8 @@ export class Admin {
 
   /**
    * Sets where a pipeline that does not run goes on: back by time, position or watermark, or past a range that is parked instead of
-   * processed. What comes of it are new records to every reader; `shadow` gives a pipeline that writes elsewhere. Each task is
+   * processed. What comes of it are new records to every reader; with `outputs: 'new'` nothing comes of what had been done before, so that a
+   * new version takes over with state of its own; `shadow` gives a pipeline that writes elsewhere. Each task is
    * set in one commit; a call that broke off is repeated. See docs/replay.md. Errors: `not-owner` (it runs), `fenced` (it has been started
    * meanwhile), `unsupported` (a queue; a stage that has positions in the broker alone), `bad-config`, `position-lost`.
    *

@@ -32,14 +32,29 @@ export type {
 export { examine, type DoctorConfig, type Finding, type Severity } from './doctor/index.ts'
 export { topic, type AnyTopic, type Estimate, type GapPolicy, type Topic, type TopicOptions } from './core/topic.ts'
 export type { TracedSpan, TracedWork, Tracing } from './core/tracing.ts'
-export { pipeline, processor, shadow, shadowTopic, sink, source, when, withheldHeaders } from './pipeline/index.ts'
+export {
+  failed,
+  pipeline,
+  processor,
+  shadow,
+  shadowTopic,
+  sink,
+  source,
+  when,
+  withheldHeaders
+} from './pipeline/index.ts'
 export type {
+  BatchContext,
+  BatchLimits,
+  BatchProcessorOptions,
+  BatchResult,
   CircuitOptions,
   CompareOptions,
   Comparison,
   Difference,
   EntryOf,
   ErrorMatch,
+  Failed,
   FailedWrite,
   FailurePolicy,
   FiredTimer,

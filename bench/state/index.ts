@@ -10,12 +10,14 @@ import { process, produce } from '../ours.ts'
 import type { Measured } from '../report.ts'
 import { byteTopic, fresh } from '../records.ts'
 import { fillKeys, loadMap, loadState } from './load.ts'
-import { recovery } from './recovery.ts'
+import { recovery, takenOver } from './recovery.ts'
 import { fillWindows, windows } from './window.ts'
 
 const counts = [100_000, 1_000_000] as const
 const counting = (keys: number): string => `count of ${keys.toLocaleString('en-US')} keys`
 const windowed = 'window of a minute, a tenth out of order'
+const taken = (standby: boolean): string =>
+  `kafka take-over of 1,000,000 keys, session of 2 s, ${standby ? 'with' : 'without'} standby`
 const recovered = 'recovery of 100,000 rows, session of 2 s'
 
 interface Sizes {
@@ -33,7 +35,9 @@ export const state: Bench = {
     `kafka ${windowed}`,
     'kafka load of 1,000,000 records',
     'kafka restore of 1,000,000 rows',
-    `kafka ${recovered}`
+    `kafka ${recovered}`,
+    taken(false),
+    taken(true)
   ],
   async run(wanted, quick, skip) {
     const sizes: Sizes = quick
@@ -57,6 +61,10 @@ export const state: Bench = {
     await using server = await startKafka({ heap: '768m' })
     figures.push(...(await broker('kafka', server.url, sizes, wanted)))
     figures.push(...(await loading(server.url, sizes, wanted)))
+    for (const standby of [false, true]) {
+      const figure = `state ${taken(standby)}`
+      if (wanted(figure)) figures.push(...(await takenOver(figure, server.url, sizes.rows, sizes.runs, standby)))
+    }
     return figures
   }
 }

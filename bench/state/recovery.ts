@@ -12,11 +12,28 @@ const patience = 120_000
  * The only worker of a pipeline with state is killed and started again at once. What is timed goes from the kill to the first
  * committed output of a record that was sent after it: of any partition, and of all.
  */
-export async function recovery(name: string, url: string, keys: number, runs: number): Promise<Amount[]> {
+export function recovery(name: string, url: string, keys: number, runs: number): Promise<Amount[]> {
+  return measured(name, url, keys, runs)
+}
+
+/** The same of one of two workers: the other takes over what it held, and may have stood by for it. */
+export async function takenOver(
+  name: string,
+  url: string,
+  keys: number,
+  runs: number,
+  standby: boolean
+): Promise<Amount[]> {
+  // Its own partitions have outputs all the time.
+  const [, all] = await measured(name, url, keys, runs, standby)
+  return [all!]
+}
+
+async function measured(name: string, url: string, keys: number, runs: number, standby?: boolean): Promise<Amount[]> {
   const [any, all]: number[][] = [[], []]
   for (let run = 1; run <= runs; run++) {
     await using client = await connect({ brokers: { default: url }, variables: {} })
-    const times = await timed(client, url, keys)
+    const times = await timed(client, url, keys, standby)
     any!.push(times.any)
     all!.push(times.all)
     progress(
@@ -29,14 +46,20 @@ export async function recovery(name: string, url: string, keys: number, runs: nu
   ]
 }
 
-async function timed(client: Client, url: string, keys: number): Promise<{ any: number; all: number }> {
+async function timed(
+  client: Client,
+  url: string,
+  keys: number,
+  standby?: boolean
+): Promise<{ any: number; all: number }> {
   const [from, to] = [byteTopic(fresh('in')), byteTopic(fresh('out'))]
   await client.admin.create(from)
   await client.admin.create(to)
   await produce(client, from, keys, { keys })
   const job: Job = {
     ...{ url, name: fresh('run'), topics: [from.name, to.name], partitions, stateful: true, guarantee: 'exactly-once' },
-    sessionTimeout
+    sessionTimeout,
+    ...(standby !== undefined && { standby })
   }
   /** Partition -> event time of the newest output. */
   const newest = new Map<number, { readonly eventTime: number; readonly at: number }>()
@@ -55,9 +78,14 @@ async function timed(client: Client, url: string, keys: number): Promise<{ any: 
   try {
     await until(() => seen >= keys, 'did not get through its input')
     await sleep(1_000)
+    await using other = standby === undefined ? undefined : new Worker(job)
+    await other?.assigned(1)
+    if (standby) await other?.followed(partitions / 2)
+    // Both have their share by now, and are in their stride.
+    if (other) await sleep(5_000)
     const killedAt = Date.now()
     await first.kill()
-    await using second = new Worker(job)
+    await using second = other ?? new Worker(job)
     let any: number | undefined
     await until(() => {
       const after = [...newest.values()].filter(({ eventTime }) => eventTime > killedAt)

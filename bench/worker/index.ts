@@ -16,6 +16,7 @@ export type WorkerMemory = Omit<Extract<Answer, { type: 'memory' }>, 'type'>
 export class Worker implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #tasks = new Set<string>()
+  readonly #followed = new Set<string>()
 
   constructor(job: Job) {
     this.#child = fork(script, [JSON.stringify(job)], {
@@ -24,6 +25,7 @@ export class Worker implements AsyncDisposable {
     })
     this.#child.on('message', (answer: Answer) => {
       if (answer.type === 'assigned') this.#tasks.add(answer.task)
+      if (answer.type === 'followed') this.#followed.add(answer.task)
     })
   }
 
@@ -35,6 +37,11 @@ export class Worker implements AsyncDisposable {
   /** Resolves when it has had so many tasks. */
   async assigned(tasks: number): Promise<void> {
     await this.#until(() => this.#tasks.size >= tasks, `did not get its ${tasks} tasks`)
+  }
+
+  /** Resolves when its standby has come to the end of so many changelogs. */
+  async followed(tasks: number): Promise<void> {
+    await this.#until(() => this.#followed.size >= tasks, `did not follow ${tasks} tasks`)
   }
 
   async memory(): Promise<WorkerMemory> {

@@ -16,11 +16,12 @@ export interface Job {
   /** ms */
   readonly sessionTimeout?: number
   readonly maxStateBytes?: number
+  readonly standby?: boolean
 }
 
 /** What a worker answers. `memory`: after garbage was collected, and the most that it has had in memory at a time, bytes. */
 export type Answer =
-  | { readonly type: 'assigned'; readonly task: string }
+  | { readonly type: 'assigned' | 'followed'; readonly task: string }
   | {
       readonly type: 'memory'
       readonly heap: number

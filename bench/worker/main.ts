@@ -12,6 +12,9 @@ process.removeAllListeners('warning')
 subscribe('tidemark:task-assigned', event => {
   answer({ type: 'assigned', task: (event as Diagnostics['task-assigned']).task })
 })
+subscribe('tidemark:changelog-followed', event => {
+  answer({ type: 'followed', task: (event as Diagnostics['changelog-followed']).task })
+})
 
 const stop = new AbortController()
 process.on('message', (word: 'memory' | 'stop') => {
@@ -43,14 +46,15 @@ const stages = job.topics.slice(1).map((to, index) => {
   })
 })
 
-const { url, store, name, guarantee, sessionTimeout, maxStateBytes } = job
+const { url, store, name, guarantee, sessionTimeout, maxStateBytes, standby } = job
 const client = await connect({ brokers: { default: url }, variables: {}, ...(store !== undefined && { store }) })
 await client.run(pipeline(name, stages), {
   guarantee,
   commitInterval: 100,
   signal: stop.signal,
   ...(sessionTimeout !== undefined && { sessionTimeout }),
-  ...(maxStateBytes !== undefined && { maxStateBytes })
+  ...(maxStateBytes !== undefined && { maxStateBytes }),
+  ...(standby !== undefined && { standby })
 })
 await client.close()
 process.disconnect()

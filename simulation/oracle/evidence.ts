@@ -11,10 +11,13 @@ export class Evidence {
   readonly commits: readonly Committed[]
   readonly broker: MemoryBroker
   readonly problems: Problems
+  readonly #onceForAll: boolean
   readonly #readable = new Map<string, readonly Read[]>()
   readonly #committed = new Map<string, readonly Read[]>()
 
-  constructor(broker: MemoryBroker, commits: readonly Committed[], problems: Problems) {
+  /** @param onceForAll repeats are wrong, though a reader with this library would drop them */
+  constructor(broker: MemoryBroker, commits: readonly Committed[], problems: Problems, onceForAll: boolean = false) {
+    this.#onceForAll = onceForAll
     this.broker = broker
     this.problems = problems
     this.commits = commits.length > 0 ? commits : changelogs(broker)
@@ -23,7 +26,10 @@ export class Evidence {
   /** What a reader with this library gets, repeats dropped. */
   readable(topic: string): readonly Read[] {
     let reads = this.#readable.get(topic)
-    if (!reads) this.#readable.set(topic, (reads = received(this.broker, topic, this.problems)))
+    if (reads) return reads
+    // What plain producers send again is there again.
+    const onceForAll = this.#onceForAll && this.commits.some(commit => commit.outputs?.some(to => to.topic === topic))
+    this.#readable.set(topic, (reads = received(this.broker, topic, this.problems, onceForAll)))
     return reads
   }
 

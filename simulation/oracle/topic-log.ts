@@ -27,7 +27,7 @@ export const sameBytes = (left: Uint8Array | null | undefined, right: Uint8Array
   left && right ? Buffer.compare(left, right) === 0 : (left ?? null) === (right ?? null)
 
 /** A topic as a reader with this library has it: repeats dropped. A repeat must be the same to the byte (P5). */
-export function received(broker: MemoryBroker, topic: string, problems: Problems): Read[] {
+export function received(broker: MemoryBroker, topic: string, problems: Problems, onceForAll: boolean): Read[] {
   const known = new Map<string, Read>()
   for (const read of written(broker, topic)) {
     if (!read.stamp) continue
@@ -36,6 +36,7 @@ export function received(broker: MemoryBroker, topic: string, problems: Problems
     if (before) {
       if (!sameBytes(before.raw.value, read.raw.value) || !sameBytes(before.raw.stamp, read.raw.stamp))
         problems.add('aborted-read', `${topic} has two different records as ${id}: ${text(before)} and ${text(read)}`)
+      if (onceForAll) problems.add('duplicate', `${topic} has ${id} twice: ${text(read)}`)
       continue
     }
     known.set(id, read)

@@ -1,4 +1,4 @@
-import { logLeases, logOrdered, lossyLog, transactionLog } from './log.ts'
+import { logLeases, logOrdered, lossyLog, transactionalRelay, transactionLog } from './log.ts'
 import type { Personality } from './personality.ts'
 import { queueUnordered } from './queue.ts'
 
@@ -8,5 +8,6 @@ export const personalities: Readonly<Record<string, () => Personality>> = {
   'log-leases': logLeases,
   'queue-unordered': queueUnordered,
   'txn-log': transactionLog,
+  'txn-relay': transactionalRelay,
   'lossy-log': lossyLog
 }

@@ -58,6 +58,21 @@ export const transactionLog = (): Personality => ({
   }
 })
 
+/** Commits are in a store, and the broker has transactions: outputs are relayed in them, and are there once for any reader. */
+export const transactionalRelay = (): Personality => {
+  const base = transactionLog()
+  return {
+    ...base,
+    name: 'txn-relay',
+    commitIn: 'store',
+    onceForAll: true,
+    adapter(inner, parts) {
+      const adapter = base.adapter(inner, parts)
+      return goingBack({ ...adapter, capabilities: { ...adapter.capabilities, scope: 'network' } }, parts)
+    }
+  }
+}
+
 function disturbed(
   inner: FencedProducer,
   id: string,

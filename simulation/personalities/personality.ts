@@ -24,5 +24,7 @@ export interface Personality {
   readonly ordered: boolean
   /** It loses records that it has confirmed. */
   readonly loses: boolean
+  /** What tasks write is on it once, also for readers without this library. */
+  readonly onceForAll?: boolean
   adapter(inner: MemoryAdapter, parts: Parts): AnyAdapter
 }

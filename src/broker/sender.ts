@@ -34,7 +34,7 @@ interface Lane {
 export class Sender {
   /** Bytes that are queued or in flight. */
   bufferedBytes = 0
-  readonly #adapter: AnyAdapter
+  readonly adapter: AnyAdapter
   readonly #environment: Environment
   readonly #strict: boolean
   readonly #maxBatch: number
@@ -50,7 +50,7 @@ export class Sender {
   #closed = false
 
   constructor(adapter: AnyAdapter, environment: Environment, strict: boolean = false, maxBatch: number = 1024 * 1024) {
-    this.#adapter = adapter
+    this.adapter = adapter
     this.#strict = strict
     this.#environment = environment
     this.#maxBatch = maxBatch
@@ -151,7 +151,7 @@ export class Sender {
   async #request(batch: readonly Item[], parts: readonly { lane: Lane; items: Item[] }[]): Promise<void> {
     let results: readonly SendResult[]
     try {
-      this.#driver ??= this.#adapter.producer()
+      this.#driver ??= this.adapter.producer()
       const driver = await this.#driver
       this.#byPartition = driver.byPartition === true
       results = await driver.send(
@@ -193,7 +193,7 @@ export class Sender {
   }
 
   #failed(lane: Lane, items: readonly Item[], thrown: unknown): void {
-    const error = classified(this.#adapter, thrown, `sending to '${lane.topic}' partition ${lane.partition}`)
+    const error = classified(this.adapter, thrown, `sending to '${lane.topic}' partition ${lane.partition}`)
     const [first, ...rest] = items
     if (!error.retryable || this.#abort.signal.aborted) {
       const all = this.#strict || this.#abort.signal.aborted

@@ -14,6 +14,8 @@ one commit; what broke off is repeated.
   --watermark TIME   so far back that nothing is missing from this event time on; what is earlier comes as late
   --after PLACE      behind this record: topic/partition/position, as parked records have it; several times for several partitions
   --state            reset: as if there had never been any state or timers. keep: they stay, and count once more
+  --outputs          all: what it reads again it writes again, as new records. new (with reset): a processor writes nothing until
+                     it is where it stood. Default all
   --skip RANGE       parked instead of processed, with code skipped: topic/partition/first..last by position, or TIME..TIME by
                      event time, the end not included; several times for several
   --session MS       the sessionTimeout of the pipeline. Default 10000
@@ -35,6 +37,7 @@ export async function replayCommand(words: readonly string[], terminal: Terminal
       watermark: { type: 'string' },
       after: { type: 'string', multiple: true },
       state: { type: 'string' },
+      outputs: { type: 'string' },
       skip: { type: 'string', multiple: true },
       session: { type: 'string' },
       broker: { type: 'string' },
@@ -47,8 +50,9 @@ export async function replayCommand(words: readonly string[], terminal: Terminal
   const [name, stage, ...more] = place?.split('/') ?? []
   if (!name || !stage || more.length > 0 || others.length > 0) throw new UsageError('name one stage: PIPELINE/STAGE')
   if (!values.topic) throw new UsageError('name what the stage reads: --topic NAME')
-  const { state, session, json, 'dry-run': dryRun } = values
+  const { state, outputs, session, json, 'dry-run': dryRun } = values
   if (state !== undefined && state !== 'keep' && state !== 'reset') throw new UsageError('--state is keep or reset')
+  if (outputs !== undefined && outputs !== 'all' && outputs !== 'new') throw new UsageError('--outputs is all or new')
   if (session !== undefined && !(Number(session) > 0)) throw new UsageError('--session is milliseconds, above 0')
   const from = fromOf(values)
   const skip = values.skip?.map(skipOf)
@@ -63,6 +67,7 @@ export async function replayCommand(words: readonly string[], terminal: Terminal
     dryRun,
     ...(from !== undefined && { from }),
     ...(state !== undefined && { state }),
+    ...(outputs !== undefined && { outputs }),
     ...(skip && { skip }),
     ...(session !== undefined && { sessionTimeout: Number(session) })
   })

@@ -4,6 +4,10 @@ import { channel } from 'node:diagnostics_channel'
 export interface Diagnostics {
   'task-assigned': { task: string; epoch: number; commit: number }
   'task-released': { task: string; reason: string }
+  /** The state of a task was read from its changelog; with `standby`, that part only which the standby did not have. */
+  'changelog-read': { task: string; records: number; standby: boolean }
+  /** A standby has read the changelog of a task that is held elsewhere to its end, and goes on as it grows. */
+  'changelog-followed': { task: string; records: number }
   'task-fenced': { task: string; epoch: number }
   'task-restarted': { task: string; error: unknown }
   commit: { task: string; commit: number; records: number; outputs: number; bytes: number; milliseconds: number }
@@ -30,6 +34,8 @@ export interface Diagnostics {
   'records-lost': { task: string; topic: string; partition: number; producer: string; from: number; to: number }
   /** A sink could not write a batch, and tries again. */
   'write-retried': { task: string; records: number; attempt: number; error: unknown }
+  /** A processor could not handle a batch, and tries again. */
+  'batch-retried': { task: string; records: number; attempt: number; error: unknown }
   /** A destination has failed so often in a row that it is only probed from now on. */
   'circuit-opened': { stage: string; failures: number; error: unknown }
   'circuit-closed': { stage: string; milliseconds: number }

@@ -5,7 +5,15 @@ import { deadlineIn } from '../core/environment.ts'
 import { messageOf, StreamError, type ErrorCode } from '../core/errors.ts'
 import type { AnyTopic } from '../core/topic.ts'
 import { changelogTopic } from '../exactly-once/index.ts'
-import { groupName, openStore, runSettings, vitalsTopic, type Pipeline, type RunOptions } from '../pipeline/index.ts'
+import {
+  groupName,
+  openStore,
+  relayedTopic,
+  runSettings,
+  vitalsTopic,
+  type Pipeline,
+  type RunOptions
+} from '../pipeline/index.ts'
 import type { AdminDriver, AnyAdapter } from '../spec/index.ts'
 import { bad, doubtful, ok, type Finding } from './finding.ts'
 import { masker } from './mask.ts'
@@ -28,6 +36,8 @@ interface Wanted extends Omit<TopicUse, 'where'> {
   readonly name: string
   /** Where it is defined. */
   readonly topic?: AnyTopic
+  /** Brokers that carry it, where its name alone does not say. */
+  readonly on?: readonly string[]
   readonly groups: readonly string[]
 }
 
@@ -66,10 +76,10 @@ async function look(
   try {
     for (const [name, adapter] of parts.brokers) {
       const where = `broker '${name}'`
-      const inStore = parts.store !== undefined && parts.store !== 'broker'
       const use = {
         where,
-        transactions: settings.guarantee === 'exactly-once' && adapter.capabilities.transactions && !inStore,
+        // In a store, too: then outputs are relayed in them.
+        transactions: settings.guarantee === 'exactly-once' && adapter.capabilities.transactions,
         groups: settings.guarantee === 'at-least-once' && adapter.capabilities.groups,
         sessionTimeout: settings.sessionTimeout
       }
@@ -83,8 +93,8 @@ async function look(
         })
       })
       if (!reached) continue
-      const here = wantedOf(pipelines, check, parts).filter(({ name: topic }) =>
-        topic === vitalsTopic ? isForVitals(parts, name) : parts.topics(topic) === name
+      const here = wantedOf(pipelines, check, parts).filter(({ name: topic, on }) =>
+        topic === vitalsTopic ? isForVitals(parts, name) : (on ?? [parts.topics(topic)]).includes(name)
       )
       for (const wanted of here)
         await asked(parts, `topic '${wanted.name}' on '${name}'`, findings, () =>
@@ -114,7 +124,8 @@ function wantedOf(pipelines: readonly Pipeline[], check: readonly string[], part
       reads: more.reads === true || before?.reads === true,
       writes: more.writes === true || before?.writes === true,
       groups: [...(before?.groups ?? []), ...(more.groups ?? [])],
-      ...(topic && { topic })
+      ...(topic && { topic }),
+      ...(more.on && { on: more.on })
     })
   }
   for (const { name, stages } of pipelines)
@@ -124,6 +135,8 @@ function wantedOf(pipelines: readonly Pipeline[], check: readonly string[], part
         want(parkedTopic(topic.name), { role: 'parked', writes: true })
       }
       for (const topic of stage.to) want(topic.name, { topic, writes: true })
+      const on = [...stage.from, ...stage.to].map(topic => parts.topics(topic.name))
+      want(relayedTopic(name, stage.name), { role: 'state', on, reads: true, writes: true })
       const onBroker = [...stage.from, ...stage.to].some(topic => parts.topics(topic.name) === 'default')
       if (onBroker) want(changelogTopic(name, stage.name), { role: 'state', reads: true, writes: true })
     }

@@ -7,6 +7,16 @@ export type Skip =
   | { readonly first: Position; readonly last: Position }
   | { readonly since: number; readonly until: number }
 
+/** What is read again without a word, because what it writes has been written before: a replay has said so. */
+export interface QuietSpan {
+  /** Topic -> the last position of it. */
+  readonly until: Readonly<Record<string, Position>>
+  /** Topic -> records of it that had not been done. */
+  readonly but: Readonly<Record<string, readonly Position[]>>
+  /** What is due in event time up to here. */
+  readonly watermark: number | 'end' | null
+}
+
 /** The head of a commit: where the task stands. Small, so it is written whole each time and the last one is enough. */
 export interface Head {
   /** Topic -> position last processed. */
@@ -15,6 +25,7 @@ export interface Head {
   readonly starts?: Readonly<Record<string, StartAt>>
   /** Topic -> what is parked instead of processed: a replay has said so. */
   readonly skips?: Readonly<Record<string, readonly Skip[]>>
+  readonly quiet?: QuietSpan
   /** Topic -> snapshot of its partition tracker (dedupe marks and watermark). */
   readonly trackers: Readonly<Record<string, unknown>>
   /** Topic -> partition -> last sequence given out. */

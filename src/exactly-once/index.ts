@@ -1,6 +1,6 @@
 export { LeaseGroup, type LeaseListener } from './lease-group.ts'
 export type { Lease } from './leases.ts'
-export { decodeHead, encodeHead, type Head, type Skip } from './head.ts'
+export { decodeHead, encodeHead, type Head, type QuietSpan, type Skip } from './head.ts'
 export { decodeOutbox, encodeOutbox } from './outbox.ts'
 export { idle, step, type ProtocolEffect, type ProtocolEvent, type ProtocolState } from './protocol.ts'
 export { commitToken } from './store.ts'
@@ -14,12 +14,13 @@ export type {
   LeaseStore,
   PositionStore,
   ReadBack,
+  Standby,
   TaskLog,
   TaskName,
   UnsentOutputs
 } from './store.ts'
 export { GroupStore, OutputsFirst } from './stores/at-least-once.ts'
-export { BrokerStore, changelogTopic } from './stores/broker.ts'
+export { BrokerStore, changelogTopic, type StandbyOptions } from './stores/broker.ts'
 export { DynamodbStore } from './stores/dynamodb.ts'
 export type { DynamodbClient } from './stores/dynamodb-client.ts'
 export { dynamodbOptions, type DynamodbOptions } from './stores/dynamodb-options.ts'

@@ -68,6 +68,15 @@ export interface CommitStore {
   readonly outputs: 'relay' | 'atomic' | 'before'
   /** Raises the epoch of the task, which fences every earlier owner, then reads its last commit. */
   acquire(task: TaskName): Promise<TaskLog>
+  /** Where `acquire` reads all of the state: what keeps most of it at hand, if that was asked for. */
+  readonly standby?: Standby | undefined
+  close(): Promise<void>
+}
+
+/** Keeps what was committed of tasks that others hold, so that taking one of them over is short. */
+export interface Standby {
+  /** From now on these, as long as they are not held through this store. */
+  open(tasks: readonly TaskName[]): void
   close(): Promise<void>
 }
 

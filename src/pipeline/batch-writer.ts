@@ -12,17 +12,32 @@ import type { Unwritten } from './work.ts'
 /** So many single records that fail one after the other, with none that can be written, mean that the destination is down. */
 const hopeless = 8
 
+/** What it is that works on batches: what is told of it. */
+export interface BatchKind {
+  readonly who: 'sink' | 'processor'
+  readonly doing: 'writing' | 'handling'
+  readonly told: 'write-retried' | 'batch-retried'
+}
+
 /**
- * Writes the batches of a sink: again while the destination is down, and record by record where some of them are to blame.
- * What it gives is what can be said of single records; all others are written.
+ * Calls a handler of batches, that of a sink or of a processor: again while what it writes to, or asks, is down, and record by
+ * record where some of them are to blame. What it gives is what can be said of single records; all others are done.
  */
 export class BatchWriter {
-  readonly #writer: OpenPlainWriter<unknown>
+  readonly #writer: Pick<OpenPlainWriter<unknown>, 'write'>
   readonly #policy: Policy
   readonly #circuit: Circuit
   readonly #environment: Environment
+  readonly #kind: BatchKind
 
-  constructor(writer: OpenPlainWriter<unknown>, policy: Policy, circuit: Circuit, environment: Environment) {
+  constructor(
+    writer: Pick<OpenPlainWriter<unknown>, 'write'>,
+    policy: Policy,
+    circuit: Circuit,
+    environment: Environment,
+    kind: BatchKind = { who: 'sink', doing: 'writing', told: 'write-retried' }
+  ) {
+    this.#kind = kind
     this.#writer = writer
     this.#policy = policy
     this.#circuit = circuit
@@ -55,7 +70,7 @@ export class BatchWriter {
       }
       this.#circuit.failed(error)
       if (ending.aborted) throw abortedError(ending)
-      diagnose('write-retried', { task: context.task, records: records.length, attempt, error })
+      diagnose(this.#kind.told, { task: context.task, records: records.length, attempt, error })
       const wait = Math.max(askedWait(error), delayOf(backoff, attempt, this.#environment))
       if (!this.#circuit.isOpen) await sleep(this.#environment, wait, ending)
     }
@@ -116,8 +131,8 @@ export class BatchWriter {
   }
 
   #stopped({ task }: SinkContext, records: readonly unknown[], error: unknown, how: string): StreamError {
-    return new StreamError('handler', `sink '${task}' ${how} writing ${records.length} records: ${messageOf(error)}`, {
-      cause: error
-    })
+    const { who, doing } = this.#kind
+    const what = `${who} '${task}' ${how} ${doing} ${records.length} records`
+    return new StreamError('handler', `${what}: ${messageOf(error)}`, { cause: error })
   }
 }

@@ -1,8 +1,7 @@
-import { classified, delayOf, hasCode, withRetry, type Sender } from '../broker/index.ts'
+import { classified, delayOf, hasCode, withRetry } from '../broker/index.ts'
 import { diagnose } from '../core/diagnostics.ts'
 import { sleep } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
-import { sizeOf, type OutgoingRecord } from '../core/record.ts'
 import {
   commitToken,
   decodeHead,
@@ -19,6 +18,8 @@ import {
 } from '../exactly-once/index.ts'
 import { isReader, type StateRow, type StoredState } from '../state/index.ts'
 import type { OutputBuffer } from './outputs.ts'
+import type { TaskRelay } from './relay.ts'
+import { AheadOfStore } from './relay-transactions.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 
 /** What a task puts into a commit and gets back in recovery. */
@@ -36,7 +37,7 @@ export interface Committed {
 }
 
 /** What is needed of the runtime of a stage. */
-export type CommitterRuntime = Pick<StageRuntime, 'store' | 'environment' | 'adapter' | 'sender'>
+export type CommitterRuntime = Pick<StageRuntime, 'store' | 'environment' | 'adapter' | 'relay'>
 
 /** The task is somebody else's now; what was not committed is dropped. Never leaves the pipeline. */
 export class FencedSignal extends Error {}
@@ -50,22 +51,17 @@ const maxUnsentBytes = 32 * 1024 * 1024
  */
 export class Committer {
   outputs!: OutputBuffer
+  /** Called when the relay has come to an end: `assertSending` says why. */
+  onRelayFailure: () => void = () => {}
   readonly #runtime: CommitterRuntime
   readonly #task: TaskName
   readonly #committed: Committed
   #state: ProtocolState = idle
   #log: TaskLog | undefined
   #pending: Commit | undefined
-  /** Every output of commits up to here is sent; up to `#foldedTo` the store knows, and has forgotten them. */
-  #relayedTo = 0
+  readonly #relay: TaskRelay
+  /** Of what is sent, the store has forgotten so much. */
   #foldedTo = 0
-  /** The last commit that had outputs. */
-  #lastOutputs = 0
-  #unsentBytes = 0
-  #relaying: Promise<void> = Promise.resolve()
-  /** What is under way, oldest first; `#relaying` is the last of them. */
-  readonly #relays: Promise<void>[] = []
-  #relayFailure: unknown
   /** Attempts at the commit under way. */
   #appends = 0
   #startedAt = 0
@@ -75,11 +71,18 @@ export class Committer {
     this.#runtime = runtime
     this.#task = task
     this.#committed = committed
+    const { relay, store } = runtime
+    this.#relay = relay.open(task, store.outputs === 'relay', () => this.onRelayFailure())
   }
 
   /** Number of the last commit. */
   get commitNumber(): number {
     return 'commit' in this.#state ? this.#state.commit : 0
+  }
+
+  /** Nothing more can be sent. */
+  get isCutOff(): boolean {
+    return this.#relay.failure !== undefined
   }
 
   /** Steps 1 and 2: fence, then recover. */
@@ -91,8 +94,8 @@ export class Committer {
     const head = log.last && decodeHead(log.last.head, this.#task.id)
     await this.#committed.restore?.(this.#patient(log.state))
     this.outputs = this.#committed.recover(head)
-    this.#relayedTo = this.#foldedTo = log.unsent[0] ? log.unsent[0].commit - 1 : (log.last?.number ?? 0)
-    for (const unsent of log.unsent) this.#relay(unsent.commit, unsent.outputs)
+    this.#relay.recover(log.last?.number ?? 0, log.unsent)
+    this.#foldedTo = this.#relay.relayedTo
     diagnose('task-assigned', { task: this.#task.id, epoch: log.epoch, commit: log.last?.number ?? 0 })
   }
 
@@ -103,12 +106,12 @@ export class Committer {
    */
   async commit(records: number): Promise<void> {
     // Until there is room, not until all is sent: a slow broker is no reason to stand still.
-    while (this.#unsentBytes > maxUnsentBytes) await this.#relays[0]
-    if (this.#relayFailure) throw this.#relayFailure
+    while (this.#relay.unsentBytes > maxUnsentBytes) await this.#relay.oldest
+    if (this.isCutOff) await this.assertSending()
     const { outputs } = this
     // What a sink cannot write is parked or put aside, and that is part of the commit.
     await this.#committed.beforeAppend?.(this.#log!)
-    if (this.#runtime.store.outputs === 'before') await this.#send(outputs.records)
+    if (this.#runtime.store.outputs === 'before') await this.#runtime.relay.send(outputs.records)
     const { head, state, positions } = this.#committed.snapshot()
     const number = (this.#state.phase === 'running' ? this.#state.commit : 0) + 1
     const token = commitToken(this.#runtime.environment)
@@ -118,7 +121,7 @@ export class Committer {
       head: encodeHead(head),
       state,
       outputs: outputs.records,
-      relayedTo: this.#relayedTo,
+      relayedTo: this.#relay.relayedTo,
       positions
     }
     this.#startedAt = this.#runtime.environment.monotonic()
@@ -132,9 +135,21 @@ export class Committer {
   async drain(dirty: boolean): Promise<void> {
     if (dirty) await this.commit(0)
     if (this.#runtime.store.outputs !== 'relay') return
-    await this.#relaying
-    if (this.#relayFailure) throw this.#relayFailure
-    if (this.#lastOutputs > this.#foldedTo) await this.commit(0)
+    await this.#relay.all
+    await this.assertSending()
+    if (this.#relay.lastOutputs > this.#foldedTo) await this.commit(0)
+  }
+
+  /** Throws what has ended the relay, if something has: this life ends with it. Not while it commits. */
+  async assertSending(): Promise<void> {
+    const { failure } = this.#relay
+    if (failure === undefined) return
+    // The commits that it does not know may be those of a newer owner.
+    if (failure instanceof AheadOfStore) {
+      const found = await this.#retried('reading a commit back', () => this.#log!.readBack())
+      if (found === 'fenced') throw new FencedSignal()
+    }
+    throw failure
   }
 
   /**
@@ -142,16 +157,23 @@ export class Committer {
    * before. What is told to readers must be there to be read: who finds a partition silent gives up waiting some day.
    */
   whenSent(call: () => void): void {
-    if (this.#relayedTo >= this.#lastOutputs) return call()
-    void this.#relaying.then(() => {
-      if (this.#log && !this.#relayFailure) call()
+    const relay = this.#relay
+    if (relay.relayedTo >= relay.lastOutputs) return call()
+    void relay.all.then(() => {
+      if (this.#log && relay.failure === undefined) call()
     })
+  }
+
+  /** It is not ours any more, or there is no time: what waits for the relay is left to the next life. */
+  abandon(): void {
+    this.#relay.stop()
   }
 
   async close(): Promise<void> {
     if (this.#state.phase !== 'idle') this.#state = step(this.#state, { type: 'released' })[0]
     const log = this.#log
     this.#log = undefined
+    this.#relay.close()
     await log?.close().catch(() => {}) // what matters is in the store; the next owner fences this one anyway
   }
 
@@ -196,7 +218,7 @@ export class Committer {
     const bytes = outputs.bytes
     this.#committed.applied()
     outputs.clear()
-    if (this.#runtime.store.outputs === 'relay') this.#relay(number, records)
+    if (this.#runtime.store.outputs === 'relay') this.#relay.add(number, records)
     diagnose('commit', {
       task: this.#task.id,
       commit: number,
@@ -205,39 +227,6 @@ export class Committer {
       bytes,
       milliseconds: this.#runtime.environment.monotonic() - this.#startedAt
     })
-  }
-
-  // Step 6: with the stamps as committed. Any number of zombies may do the same: readers drop what they have seen.
-  #relay(commit: number, records: readonly OutgoingRecord[]): void {
-    if (records.length === 0) return
-    this.#lastOutputs = commit
-    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0)
-    this.#unsentBytes += bytes
-    const sent = this.#send(records)
-    this.#relaying = this.#relaying.then(async () => {
-      try {
-        await sent
-        this.#relayedTo = commit
-      } catch (error) {
-        this.#relayFailure ??= error
-      } finally {
-        this.#unsentBytes -= bytes
-        this.#relays.shift()
-      }
-    })
-    this.#relays.push(this.#relaying)
-    sent.catch(() => {}) // taken up above, in order
-  }
-
-  async #send(records: readonly OutgoingRecord[]): Promise<void> {
-    const bySender = new Map<Sender, OutgoingRecord[]>()
-    for (const record of records) {
-      const sender = this.#runtime.sender(record.topic)
-      const group = bySender.get(sender)
-      if (group) group.push(record)
-      else bySender.set(sender, [record])
-    }
-    await Promise.all([...bySender].map(([sender, group]) => sender.send(group)))
   }
 
   #dispatch(event: ProtocolEvent): ReturnType<typeof step>[1] {

@@ -2,62 +2,14 @@ import { millisecondsOf, type Duration } from '../core/duration.ts'
 import { StreamError } from '../core/errors.ts'
 import type { AnyTopic } from '../core/topic.ts'
 import type { StateDefinitions } from '../state/index.ts'
+import { checkHandler, type BatchProcessorOptions, type BatchResult, type BatchSettings } from './batch-options.ts'
 import type { CircuitOptions } from './circuit.ts'
 import { checkPolicy, type FailurePolicy } from './failure-policy.ts'
 import type { Guard } from './guard.ts'
-import type { Interval, ProcessContext } from './process-context.ts'
+import type { ProcessorOptions } from './processor-options.ts'
 import { checkRate, type RateLimit } from './rate-limit.ts'
 import type { SinkContext, SinkWriter, WriteOutcome } from './sink-writer.ts'
-import type { EntryOf, KeyOf, Outputs, RecordOf, SideTopic, Topics } from './topic-types.ts'
-
-export interface FiredTimer<Key> {
-  readonly key: Key
-  readonly time: number
-  readonly name: string
-}
-
-/** The last three are what the functions return: inferred, so that the `topic` of an entry need not be written `as const`. */
-export interface ProcessorOptions<
-  From extends Topics,
-  To extends Topics,
-  State extends StateDefinitions,
-  Processed extends Outputs<To> = Outputs<To>,
-  Timed extends Outputs<To> = Outputs<To>,
-  Risen extends Outputs<To> = Outputs<To>,
-  Completed extends Outputs<To> = Outputs<To>
-> {
-  readonly name: string
-  readonly from: From
-  readonly to?: To
-  readonly state?: State
-  readonly failure?: FailurePolicy
-  /**
-   * So many records of one partition may be handled at a time, each of another key: for handlers that wait for something outside.
-   * The order of a key is kept, and so are commits, state and outputs, which come in the order of the input. Records without a key
-   * count as one key. Default 1.
-   */
-  readonly concurrency?: number
-  /** How many records are begun within a time, at each worker. Default: as many as there are. */
-  readonly rateLimit?: RateLimit
-  /** What is not timely enough goes to a side output instead of `process`. */
-  readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
-  process(record: RecordOf<From>, context: ProcessContext<State>): Processed
-  /**
-   * The watermark has reached a timer. State is that of the timer's key; outputs have the timer's time by default. A timer
-   * that fails is tried again as `failure` says, then the run rejects: there is no record to park.
-   */
-  onTimer?(timer: FiredTimer<KeyOf<From>>, context: ProcessContext<State>): Timed
-  /** The watermark of the task has risen. There is no key here, so no keyed state. */
-  onWatermark?(watermark: number, context: ProcessContext<State>): Risen
-  /** Length of the intervals of `onComplete`; they start at its multiples from 1970-01-01, 00:00 UTC. */
-  readonly interval?: Duration
-  /**
-   * An interval of event time in which this task has had records is complete: the watermark, which counts every hop above, on
-   * whatever broker, has reached its end. Each is told once, in order of time, behind the timers that were due by then. Outputs
-   * have the last millisecond of the interval by default. There is no key here.
-   */
-  onComplete?(interval: Interval, context: ProcessContext<State>): Completed
-}
+import type { EntryOf, Outputs, RecordOf, SideTopic, Topics } from './topic-types.ts'
 
 interface StageBase {
   readonly name: string
@@ -77,10 +29,12 @@ export interface ProcessorStage extends StageBase {
   /** Of `onComplete`, ms. */
   readonly interval: number | undefined
   readonly concurrency: number
-  readonly options: ProcessorOptions<any, any, any, any, any, any, any>
+  /** Of one that is called with batches. */
+  readonly batch: BatchSettings | undefined
+  readonly options: ProcessorOptions<any, any, any, any, any, any, any> | BatchProcessorOptions<any, any, any, any, any>
 }
 
-/** Reads topics, keeps state, writes topics. See `ProcessorOptions`. */
+/** Reads topics, keeps state, writes topics. See `ProcessorOptions`, and `BatchProcessorOptions` for handlers of many records at once. */
 export function processor<
   const From extends Topics,
   const To extends Topics = never,
@@ -88,10 +42,16 @@ export function processor<
   const Processed extends Outputs<To> = Outputs<To>,
   const Timed extends Outputs<To> = Outputs<To>,
   const Risen extends Outputs<To> = Outputs<To>,
-  const Completed extends Outputs<To> = Outputs<To>
->(options: ProcessorOptions<From, To, State, Processed, Timed, Risen, Completed>): ProcessorStage {
+  const Completed extends Outputs<To> = Outputs<To>,
+  const Result extends BatchResult<To> = BatchResult<To>
+>(
+  options:
+    | ProcessorOptions<From, To, State, Processed, Timed, Risen, Completed>
+    | BatchProcessorOptions<From, To, Result, Risen, Completed>
+): ProcessorStage {
   return {
     kind: 'processor',
+    batch: checkHandler(options),
     interval: intervalOf(options),
     concurrency: concurrencyOf(options),
     name: stageName(options.name),
@@ -255,7 +215,13 @@ function intervalOf({
   throw new StreamError('bad-config', `processor '${name}': interval must be whole milliseconds above 0, got ${every}`)
 }
 
-function concurrencyOf({ name, concurrency = 1 }: { readonly name: string; readonly concurrency?: number }): number {
+function concurrencyOf({
+  name,
+  concurrency = 1
+}: {
+  readonly name: string
+  readonly concurrency?: number | undefined
+}): number {
   if (Number.isInteger(concurrency) && concurrency > 0) return concurrency
   throw new StreamError(
     'bad-config',

@@ -105,19 +105,28 @@ export function guarded(
   process: (record: StreamRecord, context: ProcessContext) => unknown
 ): (record: StreamRecord, context: ProcessContext) => unknown {
   if (!guard) return process
-  const { only } = guard
   return (record, context) => {
-    if (only && !only.includes(record.topic)) return process(record, context)
-    const { timeliness } = context
-    const reason = guard.judge(timeliness)
-    return reason === undefined ? process(record, context) : withhold(guard, record, context, timeliness, reason)
+    const held = withheld(guard, record, context)
+    return held ? held.entries : process(record, context)
   }
+}
+
+/** What becomes of a record that must not be decided on; `undefined` for one that may be handled. */
+export function withheld(
+  guard: Guard,
+  record: StreamRecord,
+  context: Pick<ProcessContext, 'task' | 'timeliness' | 'expire'>
+): { readonly entries: unknown } | undefined {
+  if (guard.only && !guard.only.includes(record.topic)) return undefined
+  const { timeliness } = context
+  const reason = guard.judge(timeliness)
+  return reason === undefined ? undefined : { entries: withhold(guard, record, context, timeliness, reason) }
 }
 
 function withhold(
   { otherwise }: Guard,
   { topic, partition, position, key, value, headers, eventTime }: StreamRecord,
-  context: ProcessContext,
+  context: Pick<ProcessContext, 'task' | 'expire'>,
   { slowest, troubles: [worst] }: Timeliness,
   reason: string
 ): unknown {

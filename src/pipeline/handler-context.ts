@@ -2,6 +2,7 @@ import { StreamError } from '../core/errors.ts'
 import type { StreamRecord } from '../core/record.ts'
 import { stateKey, type TaskState, type TimerEntry, type TimerQueue } from '../state/index.ts'
 import type { Interval, ProcessContext, Timeliness, Timers } from './process-context.ts'
+import type { Quiet } from './quiet.ts'
 import type { TaskHealth } from './task-health.ts'
 
 /** What is being worked on: a record, a timer, or an interval that is over. */
@@ -20,6 +21,8 @@ export class HandlerContext implements ProcessContext {
   expired: boolean = false
   /** Set in recovery, before anything is handled. */
   health!: TaskHealth
+  /** Of a task that reads again what it has read. */
+  quiet: Quiet | undefined
   readonly #state: TaskState
   readonly #queue: TimerQueue
   #key: Uint8Array | null = null
@@ -44,7 +47,7 @@ export class HandlerContext implements ProcessContext {
   get idempotencyKey(): string {
     const origin = this.#origin
     if (origin === undefined) return this.task
-    if ('position' in origin) return `${origin.topic}/${origin.partition}/${origin.position}`
+    if ('position' in origin) return idempotencyKeyOf(origin)
     if ('start' in origin) return `${this.task}/interval/${origin.start}`
     return `${this.task}/timer/${origin.time}/${origin.name}/${Buffer.from(origin.key, 'latin1').toString('hex')}`
   }
@@ -63,6 +66,7 @@ export class HandlerContext implements ProcessContext {
     this.#key = key
     this.#origin = origin
     this.expired = false
+    this.quiet?.begin(origin, this.watermark)
     this.#state.begin(key, this.#timeOf(origin))
     this.#queue.begin()
   }
@@ -87,6 +91,15 @@ export class HandlerContext implements ProcessContext {
       'a timer was set for a record without a key: give the topic a key codec and send keyed records'
     )
   }
+}
+
+/** Of whatever is done for a record. */
+export function idempotencyKeyOf({
+  topic,
+  partition,
+  position
+}: Pick<StreamRecord, 'topic' | 'partition' | 'position'>): string {
+  return `${topic}/${partition}/${position}`
 }
 
 function whole(time: number): number {

@@ -1,11 +1,11 @@
 export { keyed } from '../state/index.ts'
 export { pipeline, processor, sink, source } from './definitions.ts'
+export { failed } from './batch-options.ts'
+export type { BatchContext, BatchLimits, BatchProcessorOptions, BatchResult, Failed } from './batch-options.ts'
 export type { CircuitOptions } from './circuit.ts'
 export type { ErrorMatch, FailurePolicy } from './failure-policy.ts'
 export type {
-  FiredTimer,
   Pipeline,
-  ProcessorOptions,
   ProcessorStage,
   SinkOptions,
   SinkStage,
@@ -19,6 +19,7 @@ export type {
 } from './definitions.ts'
 export type { Interval, ProcessContext, Timeliness, Timers } from './process-context.ts'
 export type { EntryOf, Outputs, RecordOf, Topics, KeyOf, PayloadOf, SideTopic } from './topic-types.ts'
+export type { FiredTimer, ProcessorOptions } from './processor-options.ts'
 export { when, withheldHeaders, type Guard, type GuardOptions, type Limits } from './guard.ts'
 export { groupPositions } from './group-positions.ts'
 export { groupName } from './identity.ts'
@@ -28,6 +29,7 @@ export { producerReports } from './producer-reports.ts'
 export type { ParkedRecord } from './parked-records.ts'
 export type { RateLimit } from './rate-limit.ts'
 export { redrive, type RedriveOptions, type RedriveProgress } from './redrive.ts'
+export { relayedTopic } from './relay-marker.ts'
 export { compare, type CompareOptions, type Comparison, type Difference } from './replay/compare.ts'
 export type { ReplayFrom, ReplayOptions, Rewound, SkipRange } from './replay/options.ts'
 export { replay } from './replay/replay.ts'

@@ -41,6 +41,8 @@ export class OutputBuffer {
   /** Entries ever added here, and those of them that were behind the promise: for rates, so attempts that failed count. */
   added = 0
   addedLate = 0
+  /** What is added has been written before, and is not written again. */
+  muted = false
   /** Headers of the span in which entries are made; an entry's own go before them. */
   trace: Headers | undefined
   readonly #producer: ProducerId
@@ -119,6 +121,7 @@ export class OutputBuffer {
 
   /** Gives it its identity. */
   append({ lane, encoded }: EncodedOutput): void {
+    if (this.muted) return
     const { partition } = encoded
     const sequence = ++lane.sequences[partition]!
     const promise = this.watermark

@@ -10,6 +10,7 @@ import { Committer, FencedSignal } from './committer.ts'
 import { durableProducer, taskName } from './identity.ts'
 import { describeParked, openParked, type ParkedRecord } from './parked-records.ts'
 import { RedriveTask } from './redrive-task.ts'
+import { StageRelay } from './relay.ts'
 import type { RunHost } from './run.ts'
 import { defaultSettings } from './settings.ts'
 import { commitsInBroker } from './stage-shape.ts'
@@ -131,7 +132,8 @@ class Redrive {
     const name = taskName(pipeline, topic.name, partition, partition)
     const producer = durableProducer(name)
     const task = new RedriveTask(this.#bound, producer, this.#run, everybody)
-    const committer = new Committer({ store, environment, adapter, sender: () => sender }, name, task)
+    const relay = new StageRelay({ environment, sender: () => sender, partitions: this.#bound.partitions })
+    const committer = new Committer({ store, environment, adapter, relay }, name, task)
     const tell = (): Promise<void> => {
       const outputs = new Map(
         [...task.outputs.vitals()].map(([to, written]) => [to, { watermark: Infinity, ...written }])

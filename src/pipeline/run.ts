@@ -18,7 +18,7 @@ import { openSink, type OpenSink } from './sink-logic.ts'
 import { SourceStageRunner } from './source-stage-runner.ts'
 import { assertShape, commitsInBroker, coPartitioned, keepsKeys, oneBroker } from './stage-shape.ts'
 import { StageRunner } from './stage-runner.ts'
-import { openBrokerStore } from './stage-store.ts'
+import { changelogPartitions, openBrokerStore, openRelay, standbyBytes } from './stage-store.ts'
 import { bindState } from './state-codecs.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { ensureGroup, ensureParked, resolveTopic, type TopicResolver } from './topics.ts'
@@ -176,6 +176,8 @@ class Run {
     if (sink) this.#sinks.push(sink)
     const store = sink?.store ?? (await this.#storeFor(stage, adapter, [...from, ...to], tasks))
     await assertShape(this.#pipeline.name, stage, from, store, () => this.#host.openStore(), environment, trying)
+    const sender = (topic: string): Sender => this.#sender(topic)
+    const relay = await openRelay(this.#host, this.#pipeline.name, stage, [...from, ...to], store, tasks, sender)
     const outlets = await this.#outlets(to, adapter)
     const vitals = new VitalsOutlets(outlets)
     const shared = {
@@ -189,7 +191,7 @@ class Run {
       tracing: this.#host.tracing,
       health: this.#health,
       leases: () => this.#host.openStore(),
-      sender: (topic: string) => this.#sender(topic),
+      relay,
       vitals,
       local: new LocalTasks(stage, environment),
       view: await this.#view(adapter),
@@ -206,7 +208,7 @@ class Run {
     }
     if (stage.kind === 'sink') return async () => new StageRunner({ ...shared, stage, store }, () => sink!.logic())
     const typed = { ...shared, stage: await bindState(stage, this.#pipeline.name, this.#host.registry), store }
-    return async () => new StageRunner(typed, () => processorLogic(stage))
+    return async () => new StageRunner(typed, processorLogic(stage, environment))
   }
 
   async #storeFor(
@@ -237,8 +239,9 @@ class Run {
         )
       return this.#host.openStore()
     }
-    const partitions = stage.kind === 'source' ? 4 : tasks
-    return openBrokerStore(this.#host, adapter, this.#pipeline.name, stage.name, partitions)
+    const bytes = standbyBytes(this.#settings, stage)
+    const partitions = changelogPartitions(stage, tasks)
+    return openBrokerStore(this.#host, adapter, this.#pipeline.name, stage.name, partitions, bytes)
   }
 
   #sender(topic: string): Sender {

@@ -65,7 +65,7 @@ export class SequentialProcessing implements RecordFlow {
       passed()
       const pending = processing.one(input, records[index]!, stamps[index])
       // What waits for another attempt in its place is not done: it comes again, and what is before it is committed.
-      if (pending && !(await this.#isDone(pending)))
+      if (pending && !(await goesOn(pending, this.#parts)))
         return { records: records.slice(index), stamps: stamps.slice(index) }
       if ((enough() || this.blocked) && index + 1 < records.length)
         return { records: records.slice(index + 1), stamps: stamps.slice(index + 1) }
@@ -88,21 +88,23 @@ export class SequentialProcessing implements RecordFlow {
       }
       await Promise.all([fetch(raw.key), prepareBatch(input.bound, [raw])])
       const work = { input, raw, stamp: stampOf(raw), record: undefined, attempts, waiting }
-      if (!(await this.#isDone(processing.try(work)))) return
+      if (!(await goesOn(processing.try(work), this.#parts))) return
     }
   }
 
   async drain(): Promise<void> {}
+}
 
-  /** False when the task is to end before the record is done. */
-  async #isDone(pending: Promise<void> | undefined): Promise<boolean> {
-    const { ending, signal } = this.#parts
-    try {
-      await pending
-      return true
-    } catch (error) {
-      if (ending.aborted && !signal.aborted && hasCode(error, 'aborted')) return false
-      throw error
-    }
+/** Waits for a handler. False when the task is to end before it is done. */
+export async function goesOn(
+  pending: Promise<void> | undefined,
+  { ending, signal }: Pick<FlowParts, 'ending' | 'signal'>
+): Promise<boolean> {
+  try {
+    await pending
+    return true
+  } catch (error) {
+    if (ending.aborted && !signal.aborted && hasCode(error, 'aborted')) return false
+    throw error
   }
 }

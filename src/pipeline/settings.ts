@@ -27,6 +27,11 @@ export interface RunOptions {
    * a larger one the keys of the records at hand are read from the store. Default 256 MiB.
    */
   readonly maxStateBytes?: number
+  /**
+   * Where state is committed in the broker (Kafka): follow the changelogs of the tasks that other workers hold, so that taking one over
+   * reads only the rest. Takes up to `maxStateBytes` for each stage with state. Default false.
+   */
+  readonly standby?: boolean
   /** A crashed worker's partitions and splits are free after this long, ms. Default 10,000. */
   readonly sessionTimeout?: number
   /** Time for a task to drain when it is taken away or the run ends, ms. Default 30,000. */
@@ -63,6 +68,7 @@ export const defaultSettings: RunSettings = {
   commitBytes: 4 * 1024 * 1024,
   maxBufferedBytes: 32 * 1024 * 1024,
   maxStateBytes: 256 * 1024 * 1024,
+  standby: false,
   sessionTimeout: 10_000,
   drainTimeout: 30_000,
   stalledAfter: 60_000,
@@ -83,6 +89,7 @@ const table: OptionTable = {
     kind: 'number',
     doc: 'most bytes of state that a stage holds in memory, where its store has the rest'
   },
+  standby: { kind: 'boolean', doc: 'follows the changelogs of tasks that other workers hold, to take over faster' },
   sessionTimeout: { kind: 'number', doc: "a crashed worker's partitions are free after this long, ms" },
   drainTimeout: { kind: 'number', doc: 'time for a task to drain, ms' },
   stalledAfter: { kind: 'number', doc: 'a handler hangs, and a task with records has stalled, after so long, ms' },

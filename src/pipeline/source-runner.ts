@@ -62,6 +62,7 @@ export class SourceRunner {
 
   abandon(): void {
     this.#lost.abort()
+    this.#committer?.abandon()
     this.#stop.abort()
   }
 
@@ -133,6 +134,7 @@ export class SourceRunner {
       () => this.#open(task),
       () => wake.raise()
     )
+    committer.onRelayFailure = () => wake.raise()
     const { rate } = this.#runtime.local
     let grant: Grant | undefined
     let committedAt = environment.monotonic()
@@ -145,6 +147,7 @@ export class SourceRunner {
     }
     try {
       while (!signal.aborted) {
+        if (committer.isCutOff) await committer.assertSending()
         const left = committedAt + settings.commitInterval - environment.monotonic()
         const full = task.uncommitted >= settings.commitRecords || committer.outputs.bytes >= settings.commitBytes
         if (task.dirty && (full || left <= 0)) await commit()

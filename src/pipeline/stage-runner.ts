@@ -14,6 +14,7 @@ import type { Logic } from './logic.ts'
 import { Scout } from './scout.ts'
 import type { StageRuntime } from './stage-runtime.ts'
 import { keepsKeys, otherPartitions } from './stage-shape.ts'
+import { standBy } from './stage-store.ts'
 import { outletsOf } from './task-health.ts'
 import { TaskRunner, type ReaderControl } from './task-runner.ts'
 import { watched } from './watched.ts'
@@ -74,6 +75,7 @@ export class StageRunner {
   async run(): Promise<void> {
     const { environment, adapter, from, peers } = this.#base
     const { signal } = this.#stop
+    const standby = standBy(this.#base)
     // The end is told by the vitals: do not sit out a receive for it.
     const stopListening = peers.onChange(() => {
       if (this.#isFinished()) this.#interrupt?.abort()
@@ -103,6 +105,7 @@ export class StageRunner {
       }
     }
     stopListening()
+    await standby?.close()
     await this.#drain()
     if (this.#failure) throw this.#failure
   }
@@ -141,7 +144,10 @@ export class StageRunner {
     for (const event of events) {
       if (event.kind === 'records') this.#tasks.get(event.partition)?.push(event)
       else if (event.kind === 'partitions-assigned') this.#assign(event.partitions)
-      else this.#leave(event)
+      else {
+        const leaving = this.#revoke(event).finally(() => this.#leaving.delete(leaving))
+        this.#leaving.add(leaving)
+      }
     }
   }
 
@@ -158,8 +164,7 @@ export class StageRunner {
       this.#arriving.set(partition, arrived.add(topic))
       if (arrived.size < from.length) continue
       this.#arriving.delete(partition)
-      const before = this.#tasks.get(partition)
-      before?.abandon()
+      this.#tasks.get(partition)?.abandon()
       const pulse = this.#health.begin(partition)
       const task = new TaskRunner(
         this.#runtime!,
@@ -171,11 +176,6 @@ export class StageRunner {
       this.#tasks.set(partition, task)
       task.ended.catch(this.#fatal).finally(() => this.#health.end(pulse))
     }
-  }
-
-  #leave(event: PartitionsRevoked): void {
-    const leaving = this.#revoke(event).finally(() => this.#leaving.delete(leaving))
-    this.#leaving.add(leaving)
   }
 
   async #revoke(event: PartitionsRevoked): Promise<void> {

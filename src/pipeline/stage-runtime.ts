@@ -1,4 +1,4 @@
-import type { BoundTopic, Sender } from '../broker/index.ts'
+import type { BoundTopic } from '../broker/index.ts'
 import type { Environment } from '../core/environment.ts'
 import type { Tracing } from '../core/tracing.ts'
 import type { RunHealth } from '../health/index.ts'
@@ -6,6 +6,7 @@ import type { AnyAdapter } from '../spec/index.ts'
 import type { ClientStore, CommitStore } from '../exactly-once/index.ts'
 import type { LocalTasks } from './aligner.ts'
 import type { Stage } from './definitions.ts'
+import type { StageRelay } from './relay.ts'
 import type { RunSettings } from './settings.ts'
 import type { VitalsOutlets } from './vitals-outlets.ts'
 import type { VitalsView } from './vitals-view.ts'
@@ -28,8 +29,8 @@ export interface StageRuntime<Kind extends Stage = Stage> {
   readonly health: RunHealth
   /** Leases, on brokers without groups. */
   leases(): Promise<ClientStore>
-  /** The sender for a topic: one per broker and run. */
-  sender(topic: string): Sender
+  /** How its tasks send what they write. */
+  readonly relay: StageRelay
   /** Its tasks on this worker. */
   readonly local: LocalTasks
   /** Where its tasks report. */

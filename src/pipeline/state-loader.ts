@@ -10,7 +10,8 @@ import {
   type RowReader,
   type StateRow,
   type StoredState,
-  type TaskRows
+  type TaskRows,
+  type TaskState
 } from '../state/index.ts'
 import type { Stage } from './definitions.ts'
 import type { InputBatch } from './input.ts'
@@ -54,7 +55,7 @@ export class StateLoader {
 
   /** In the order of the store, a page at a time, with turns for others between: heartbeats go on. */
   async restore(stored: StoredState): Promise<void> {
-    const { environment, rows, limit } = this.#parts
+    const { stage, environment, rows, limit } = this.#parts
     if (!isReader(stored)) {
       for (const page of pagesOf(stored)) {
         await this.#take(page)
@@ -64,10 +65,11 @@ export class StateLoader {
     }
     this.#reader = stored
     rows.state.limit = limit
+    const isState = (name: string): boolean => stage.kind === 'processor' && Object.hasOwn(stage.state, name)
     for (let from: RowPlace | undefined = { slot: '', key: '' }; from;) {
       const page = await this.#page(from)
       await this.#take(page)
-      from = this.#nextOf(page)
+      from = nextOf(page, rowsAtOnce, rows.state, isState)
       await environment.turn()
     }
   }
@@ -130,18 +132,24 @@ export class StateLoader {
     if (preparing) await preparing
     this.#parts.take(page)
   }
+}
 
-  /** Behind a page; when memory is used up, behind the rest of its state. */
-  #nextOf(page: readonly StateRow[]): RowPlace | undefined {
-    const last = page.at(-1)
-    if (!last || page.length < rowsAtOnce) return undefined
-    const { stage, rows } = this.#parts
-    const [name] = formOf(last.slot)
-    const isState = stage.kind === 'processor' && Object.hasOwn(stage.state, name)
-    if (!isState || !rows.state.full) return behind(last)
-    rows.state.cutShort(last.slot)
-    return behindSlot(last.slot)
-  }
+/**
+ * Where recovery goes on: behind a page; when memory is used up, behind the rest of its state.
+ *
+ * @param most rows that the page could have had
+ */
+export function nextOf(
+  page: readonly RowPlace[],
+  most: number,
+  state: Pick<TaskState, 'full' | 'cutShort'>,
+  isState: (name: string) => boolean
+): RowPlace | undefined {
+  const last = page.at(-1)
+  if (!last || page.length < most) return undefined
+  if (!isState(formOf(last.slot)[0]) || !state.full) return behind(last)
+  state.cutShort(last.slot)
+  return behindSlot(last.slot)
 }
 
 /** The first records of a batch, as many as keys are fetched for at once, and the rest. */

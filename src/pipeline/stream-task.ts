@@ -5,6 +5,7 @@ import { GroupStore, type Head, type TaskLog, type TaskName } from '../exactly-o
 import type { StartAt, TopicPartition } from '../spec/index.ts'
 import { TaskRows, type StoredState } from '../state/index.ts'
 import { noCounts } from '../watermark/index.ts'
+import { BatchProcessing } from './batch-processing.ts'
 import type { Committed } from './committer.ts'
 import { Completion } from './completion.ts'
 import { ConcurrentProcessing } from './concurrent-processing.ts'
@@ -15,6 +16,7 @@ import { policyOf, type Policy } from './failure-policy.ts'
 import type { InputBatch, MutableCounts, PartitionInput } from './input.ts'
 import type { Logic } from './logic.ts'
 import type { OutputBuffer } from './outputs.ts'
+import { quietOf } from './quiet.ts'
 import { RecordProcessing, type TaskTime } from './record-processing.ts'
 import { Retries } from './retries.ts'
 import { SequentialProcessing, type RecordFlow } from './sequential-processing.ts'
@@ -155,6 +157,7 @@ export class StreamTask implements Committed, TaskTime {
       watermark
     )
     this.#context.watermark = watermark
+    this.#context.quiet = quietOf(head, this.inputs, outputs, queue)
     this.#batch?.committed(this.inputs, watermark)
     const { signal, ending, wake } = this.#life
     const shared = { counts: this.counts, health: this.health, retries: this.#retries, batch: this.#batch }
@@ -170,16 +173,16 @@ export class StreamTask implements Committed, TaskTime {
         this.uncommitted++
       }
     }
-    const concurrency = stage.kind === 'processor' ? stage.concurrency : 1
-    this.#flow =
-      concurrency === 1
-        ? new SequentialProcessing(flow)
-        : new ConcurrentProcessing({ ...flow, concurrency, patience: settings.commitInterval, wake })
+    const { concurrency = 1, batch } = stage.kind === 'processor' ? stage : {}
+    const { tracing } = this.#runtime
+    if (batch) this.#flow = new BatchProcessing({ ...flow, settings: batch, tracing })
+    else if (concurrency === 1) this.#flow = new SequentialProcessing(flow)
+    else this.#flow = new ConcurrentProcessing({ ...flow, concurrency, patience: settings.commitInterval, wake })
     return outputs
   }
 
   snapshot(): ReturnType<Committed['snapshot']> {
-    const head = headOf(this.inputs, this.outputs, this.counts, this.watermark, this.#completion)
+    const head = headOf(this.inputs, this.outputs, this.counts, this.watermark, this.#completion, this.#context)
     // What a timer that is due may still read is not gone yet.
     if (!this.#clock.behind) this.#rows.state.sweep(this.#clock.watermark)
     const state = this.#rows.changes(this.#runtime.environment.monotonic())
@@ -236,7 +239,8 @@ export class StreamTask implements Committed, TaskTime {
     const prepared = prepareBatch(input.bound, batch.records)
     if (prepared) await prepared
     const { tracing } = this.#runtime
-    if (!tracing) return this.#flow.take(input, batch, enough)
+    // What a batch handler is called with has a span of its own.
+    if (!tracing || this.#logic.batch) return this.#flow.take(input, batch, enough)
     const { bound, partition } = input
     const headers = batch.records.map(record => record.headers)
     const work = { task: this.#name.id, topic: bound.topic.name, partition, headers }

@@ -4,6 +4,7 @@ import type { StartAt } from '../spec/index.ts'
 import type { RecordMarks } from '../state/index.ts'
 import { toSnapshot, type InputVitals, type TallySnapshot, type TrackerSnapshot } from '../watermark/index.ts'
 import type { Completion } from './completion.ts'
+import type { HandlerContext } from './handler-context.ts'
 import { PartitionInput, type MutableCounts } from './input.ts'
 import { OutputBuffer, type SentTallies, type Sequences } from './outputs.ts'
 import { ahead } from './skips.ts'
@@ -49,8 +50,11 @@ export function headOf(
   outputs: OutputBuffer,
   counts: MutableCounts,
   watermark: number,
-  completion: Completion | undefined
+  completion: Completion | undefined,
+  context: Pick<HandlerContext, 'quiet' | 'settled'>
 ): Head {
+  const quiet = context.quiet?.left(context.settled)
+  if (!quiet) context.quiet = undefined
   const trackers: Record<string, unknown> = {}
   const positions: Record<string, string> = {}
   const read: Record<string, TallySnapshot> = {}
@@ -70,6 +74,7 @@ export function headOf(
     positions,
     ...(Object.keys(starts).length > 0 && { starts }),
     ...(Object.keys(skips).length > 0 && { skips }),
+    ...(quiet && { quiet }),
     trackers,
     sequences: outputs.sequences(),
     watermark: toSnapshot(watermark),

@@ -247,11 +247,11 @@ export class TaskHealth {
   }
 }
 
-export function outletsOf({ to, sender }: Pick<StageRuntime, 'to' | 'sender'>): Outlet[] {
+export function outletsOf({ to, relay }: Pick<StageRuntime, 'to' | 'relay'>): Outlet[] {
   return to.map(
     ({ topic: { name } }) =>
       () =>
-        sender(name).failingSince(name)
+        relay.failingSince(name)
   )
 }
 

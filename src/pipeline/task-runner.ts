@@ -114,6 +114,7 @@ export class TaskRunner {
     this.#releasing = true
     this.#ending.abort()
     this.#abort.abort()
+    this.#committer?.abandon()
     this.#wake.raise()
   }
 
@@ -158,6 +159,7 @@ export class TaskRunner {
     this.#gotOn = false
     let gate: Gate | undefined
     const committer = (this.#committer = new Committer(runtime, this.#name, task))
+    committer.onRelayFailure = () => this.#wake.raise()
     try {
       await this.#pulse.during({ doing: 'taking over its state', by: 'outside' }, committer.acquire())
       // Nobody has announced the task of a partition that was added while we run.
@@ -196,6 +198,7 @@ export class TaskRunner {
     const due = (): boolean => full() || environment.monotonic() - committedAt >= settings.commitInterval
     const slice = new Slice(environment)
     while (!this.#releasing) {
+      if (committer.isCutOff) await committer.assertSending()
       await task.learn()
       if (task.health.hasNews()) this.#runtime.vitals.urge()
       let records = 0

@@ -33,6 +33,6 @@ export type EntryOf<T extends Topics> = T extends readonly AnyTopic[]
     ? Entry<Key, Value> & { readonly topic?: Name }
     : never
 
-type Several<Item> = Item | Iterable<Item> | AsyncIterable<Item> | undefined | void | null
+export type Several<Item> = Item | Iterable<Item> | AsyncIterable<Item> | undefined | void | null
 /** One entry, an array, an iterable (also an async one), or nothing; or a promise of these. */
 export type Outputs<T extends Topics> = Several<EntryOf<T>> | Promise<Several<EntryOf<T>>>

@@ -26,7 +26,7 @@ export function watched(logic: Logic, pulse: Pulse): Logic {
     )
     return pending as Result
   }
-  const { onWatermark, onComplete, beforeAppend } = logic
+  const { onWatermark, onComplete, beforeAppend, batch } = logic
   return {
     ...logic,
     process: (record, context) =>
@@ -37,6 +37,19 @@ export function watched(logic: Logic, pulse: Pulse): Logic {
         },
         () => logic.process(record, context)
       ),
+    ...(batch && {
+      batch: {
+        ...batch,
+        process: (records, context) =>
+          seen(
+            () => {
+              const { topic, partition, position } = records[0]!
+              return { doing: `handling ${records.length} records`, by: 'handler', topic, partition, position }
+            },
+            () => batch.process(records, context)
+          )
+      }
+    }),
     fire: (timer, context) =>
       seen(
         () => ({ doing: `handling its timer '${timer.name}'`, by: 'handler' }),

@@ -13,6 +13,8 @@ export interface CreateTopic {
   readonly partitions: number
   /** Keep the last record of each key only. A backend without compaction keeps everything and says nothing. */
   readonly compacted?: boolean
+  /** With `compacted`: few keys that are written often. What is outdated may go soon, so that the topic is read in no time. */
+  readonly fewKeys?: boolean
   /** Settings of the backend, passed through as they are: `{ 'retention.ms': '86400000' }` on Kafka. */
   readonly settings?: Readonly<Record<string, string>>
 }

@@ -15,6 +15,7 @@ import {
 import { memory, MemoryBroker, type MemoryAdapter } from '../adapters/memory/index.ts'
 import { feedOf, type DriveItem } from './drive-input.ts'
 import { TopicContents, type ParkedRecord } from './drive-output.ts'
+import { watchedStage } from './drive-watch.ts'
 import { SimulatedEnvironment, type SimulationOptions } from './simulated-environment.ts'
 import { Worker } from './worker.ts'
 
@@ -216,34 +217,7 @@ class Driver {
         }
         this.#crashing?.()
       }
-      if (stage.kind === 'source' || mine.size === 0) return stage
-      if (stage.kind === 'processor') {
-        const { options } = stage
-        return {
-          ...stage,
-          options: {
-            ...options,
-            process: (record, context) =>
-              after(
-                () => options.process(record, context),
-                () => see([record])
-              )
-          }
-        }
-      }
-      const { write } = stage.options
-      if (typeof write !== 'function') return stage
-      return {
-        ...stage,
-        options: {
-          ...stage.options,
-          write: (records, context) =>
-            after(
-              () => write(records, context),
-              () => see(records as StreamRecord[])
-            )
-        }
-      }
+      return mine.size === 0 ? stage : watchedStage(stage, see)
     })
   }
 
@@ -274,20 +248,4 @@ class Driver {
     await view.close()
     return counts
   }
-}
-
-/** What `call` gives, once `then` was called behind it: also when it throws. */
-function after<Result>(call: () => Result, then: () => void): Result {
-  let result: Result
-  try {
-    result = call()
-  } catch (error) {
-    then()
-    throw error
-  }
-  if (typeof (result as { then?: unknown } | null | undefined)?.then !== 'function') {
-    then()
-    return result
-  }
-  return Promise.resolve(result).finally(then) as Result
 }

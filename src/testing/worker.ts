@@ -148,19 +148,25 @@ export class Worker {
         this.#alive ? call(...given) : (never() as Result)
     if (stage.kind === 'processor') {
       const { options } = stage
-      const { onTimer, onWatermark, onComplete } = options
+      const { onWatermark, onComplete } = options
+      const timed = {
+        ...(onComplete && { onComplete: alive((interval, context) => onComplete.call(options, interval, context)) }),
+        ...(onWatermark && {
+          onWatermark: alive((watermark, context) => onWatermark.call(options, watermark, context))
+        })
+      } satisfies Partial<typeof options>
+      if (options.processBatch) {
+        const processBatch = alive((records: readonly any[], context: any) => options.processBatch(records, context))
+        return { ...stage, options: { ...options, ...timed, processBatch } }
+      }
+      const { onTimer } = options
       return {
         ...stage,
         options: {
           ...options,
+          ...timed,
           process: alive((record, context) => options.process(record, context)),
-          ...(onTimer && { onTimer: alive((timer, context) => onTimer.call(options, timer, context)) }),
-          ...(onComplete && {
-            onComplete: alive((interval, context) => onComplete.call(options, interval, context))
-          }),
-          ...(onWatermark && {
-            onWatermark: alive((watermark, context) => onWatermark.call(options, watermark, context))
-          })
+          ...(onTimer && { onTimer: alive((timer, context) => onTimer.call(options, timer, context)) })
         }
       }
     }

@@ -1,11 +1,12 @@
 import type { Codec } from '../core/codec.ts'
 import { StreamError } from '../core/errors.ts'
-import { processor, type FailurePolicy, type ProcessorStage, type RecordOf, type Topics } from '../pipeline/index.ts'
+import { processor, type ProcessorStage, type RecordOf, type Topics } from '../pipeline/index.ts'
 import { keyed } from '../state/index.ts'
 import { Firing } from './firing.ts'
 import { FixedWindows } from './fixed-windows.ts'
 import { checkTopics, listOf, ResultWriter } from './results.ts'
 import { SessionWindows } from './session-windows.ts'
+import { stageOptions, type StageOptions } from './stage-options.ts'
 import { noWindows, storedWindows, type StoredWindows } from './stored-windows.ts'
 import type { Keyed, KeyOf, LateTopic, Results } from './types.ts'
 import { assertWhole, type SessionWindowing, type Window, type Windowing } from './windowing.ts'
@@ -41,7 +42,7 @@ export interface AggregateOptions<
   Accumulator,
   Shape extends Windowing,
   Result extends Results<To> = Results<To>
-> {
+> extends StageOptions {
   readonly name: string
   readonly from: From & Keyed<From>
   readonly to: To
@@ -60,7 +61,6 @@ export interface AggregateOptions<
   readonly allowedLateness?: number
   /** Takes the records that come later than that for all of their windows. Default: they are counted as `expired`. */
   readonly late?: LateTopic<From>
-  readonly failure?: FailurePolicy
 }
 
 /** Sessions also say how two of them become one. */
@@ -76,7 +76,7 @@ export type Merging<Shape extends Windowing, Accumulator> = [Shape] extends [Ses
  * the commit, and each record counts once. A window gives its result when the watermark has reached its end, and goes once
  * that is `allowedLateness` past it: state is bounded by time.
  *
- * Errors: `bad-config` for windows, topics and times that cannot be.
+ * Errors: `bad-config` for windows, topics and times that cannot be, and for options of a processor that it has no use for.
  *
  * @example
  * const countHours = aggregate({
@@ -95,8 +95,9 @@ export function aggregate<
   const Shape extends Windowing,
   const Result extends Results<To> = Results<To>
 >(options: AggregateOptions<From, To, Accumulator, Shape, Result> & Merging<Shape, Accumulator>): ProcessorStage {
-  const { name, from, to, window, accumulator, late, failure } = options as AnyOptions
+  const { name, from, to, window, accumulator, late } = options as AnyOptions
   const where = `aggregate '${name}'`
+  const shared = stageOptions(where, options as AnyOptions)
   const results = listOf(to)
   checkTopics(where, listOf(from), results, late ? [late] : [])
   const firing = firingOf(where, options as AnyOptions, new ResultWriter(`result of ${where}`, results))
@@ -109,7 +110,7 @@ export function aggregate<
     from,
     to: late ? [...results, late] : results,
     state: { windows: keyed<StoredWindows>(storedWindows(accumulator), noWindows) },
-    ...(failure && { failure }),
+    ...shared,
     process: (record, context) => windows.process(record, context as never),
     onTimer: (timer, context) => firing.onTimer(timer, context as never)
   })

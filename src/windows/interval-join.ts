@@ -1,16 +1,10 @@
 import type { StreamRecord } from '../core/record.ts'
 import type { AnyTopic, Topic } from '../core/topic.ts'
-import {
-  processor,
-  type FailurePolicy,
-  type FiredTimer,
-  type ProcessContext,
-  type ProcessorStage,
-  type Topics
-} from '../pipeline/index.ts'
+import { processor, type FiredTimer, type ProcessContext, type ProcessorStage, type Topics } from '../pipeline/index.ts'
 import { keyed, type KeyedState } from '../state/index.ts'
 import { checkSides, type Joined, type JoinType } from './join-types.ts'
 import { checkTopics, expire, listOf, ResultWriter, type TaggedEntry } from './results.ts'
+import { stageOptions, type StageOptions } from './stage-options.ts'
 import { boundAs, noSides, storedSides, type StoredSides } from './stored-sides.ts'
 import type { Waiting } from './timeline.ts'
 import type { Keyed, KeyOf, LateTopic, PayloadOf, Results, SameKey } from './types.ts'
@@ -22,7 +16,7 @@ export interface IntervalJoinOptions<
   To extends Topics,
   Type extends JoinType,
   Result extends Results<To> = Results<To>
-> {
+> extends StageOptions {
   readonly name: string
   readonly left: Left & Keyed<Left>
   /** Has keys of the same kind, and as many partitions. */
@@ -45,7 +39,6 @@ export interface IntervalJoinOptions<
   readonly allowedLateness?: number
   /** Take the records that come later than that. Default: they are counted as `expired`. */
   readonly late?: { readonly left?: LateTopic<Left>; readonly right?: LateTopic<Right> }
-  readonly failure?: FailurePolicy
 }
 
 /**
@@ -53,7 +46,7 @@ export interface IntervalJoinOptions<
  * record is a partner of a right one if `right.eventTime - before <= left.eventTime <= right.eventTime + after`. Whichever
  * comes first waits as state, and goes when the watermark says that no partner can come any more: state is bounded by time.
  *
- * Errors: `bad-config` for topics and times that cannot be.
+ * Errors: `bad-config` for topics and times that cannot be, and for options of a processor that it has no use for.
  *
  * @example
  * const paid = intervalJoin({
@@ -69,8 +62,9 @@ export function intervalJoin<
   const Type extends JoinType = 'inner',
   const Result extends Results<To> = Results<To>
 >(options: IntervalJoinOptions<Left, Right, To, Type, Result>): ProcessorStage {
-  const { name, left, right, to, late = {}, failure } = options as AnyOptions
+  const { name, left, right, to, late = {} } = options as AnyOptions
   const where = `intervalJoin '${name}'`
+  const shared = stageOptions(where, options as AnyOptions)
   const results = listOf(to)
   const lateTopics = [...new Set([late.left, late.right].filter(topic => topic !== undefined))]
   checkTopics(where, [left, right], results, lateTopics)
@@ -86,7 +80,7 @@ export function intervalJoin<
         noSides
       )
     },
-    ...(failure && { failure }),
+    ...shared,
     process: (record, context) => join.process(record, context as never),
     onTimer: (timer, context) => join.onTimer(timer, context as never)
   })

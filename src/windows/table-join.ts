@@ -4,15 +4,17 @@ import type { StreamRecord } from '../core/record.ts'
 import type { AnyTopic } from '../core/topic.ts'
 import {
   processor,
-  type FailurePolicy,
+  type Guard,
   type ProcessContext,
   type ProcessorStage,
   type RecordOf,
+  type SideTopic,
   type Topics
 } from '../pipeline/index.ts'
 import { keyed, type KeyedState } from '../state/index.ts'
 import { checkSides, type Joined, type JoinType } from './join-types.ts'
 import { checkTopics, listOf, ResultWriter, type TaggedEntry } from './results.ts'
+import { stageOptions, type StageOptions } from './stage-options.ts'
 import { boundAs } from './stored-sides.ts'
 import type { Keyed, KeyOf, PayloadOf, Results, SameKey } from './types.ts'
 
@@ -22,7 +24,7 @@ export interface TableJoinOptions<
   To extends Topics,
   Type extends JoinType,
   Result extends Results<To> = Results<To>
-> {
+> extends StageOptions {
   readonly name: string
   readonly from: From & Keyed<From>
   /**
@@ -38,7 +40,8 @@ export interface TableJoinOptions<
     record: RecordOf<From>,
     row: Joined<KeyOf<Table>, NonNullable<PayloadOf<Table>>> | (Type extends 'left' ? undefined : never)
   ): Result
-  readonly failure?: FailurePolicy
+  /** Records that are not timely enough go to a side output instead of being joined. Rows of the table are always taken in. */
+  readonly guard?: Guard<NoInfer<SideTopic<From>> | undefined>
 }
 
 /**
@@ -49,7 +52,7 @@ export interface TableJoinOptions<
  * The two topics are read in order of event time as far as both have records waiting, and a record is never held back
  * until its row comes: which of two records comes first when they are near each other in time is a matter of arrival.
  *
- * Errors: `bad-config` for topics that cannot be.
+ * Errors: `bad-config` for topics that cannot be, and for options of a processor that it has no use for.
  *
  * @example
  * const named = tableJoin({
@@ -64,8 +67,14 @@ export function tableJoin<
   const Type extends JoinType = 'inner',
   const Result extends Results<To> = Results<To>
 >(options: TableJoinOptions<From, Table, To, Type, Result>): ProcessorStage {
-  const { name, from, table, to, type = 'inner', failure } = options as AnyOptions
+  const { name, from, table, to, type = 'inner', guard } = options as AnyOptions
   const where = `tableJoin '${name}'`
+  const shared = stageOptions(where, options as AnyOptions, ['guard'])
+  if (guard?.only?.some(only => only !== from.name))
+    throw new StreamError(
+      'bad-config',
+      `${where}: its guard is for the records of '${from.name}': a row of the table that is withheld would be missing for good`
+    )
   const topics = listOf(to)
   checkTopics(where, [from, table], topics, [])
   checkSides(where, from, table, type)
@@ -88,7 +97,8 @@ export function tableJoin<
     from: [from, table],
     to: topics,
     state: { row: keyed<Row>(boundAs([table], value => storedRow(value!))) },
-    ...(failure && { failure }),
+    ...shared,
+    ...(guard && { guard: { ...guard, only: [from.name] } }),
     process: (record, context) => join(record, context as never)
   })
 }

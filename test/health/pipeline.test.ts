@@ -107,6 +107,42 @@ it('a handler that hangs is named, and a stop gives up on it after the deadline 
   release()
 })
 
+it('a batch handler that hangs is named, with the first of its records; one that is tried again is none', async () => {
+  let release = (): void => {}
+  const hang = new Promise<void>(resolve => (release = resolve))
+  const app = pipeline('app', [
+    processor({
+      name: 'look',
+      from: numbers,
+      batch: { wait: '100ms' },
+      failure: { retries: Infinity, backoff: { first: 20_000, most: 20_000 } },
+      async processBatch(records) {
+        if (records.some(({ value }) => value === 7)) await hang
+        if (records.some(({ value }) => value === 8)) throw new Error('not now')
+        return records.map(() => undefined)
+      }
+    })
+  ])
+  const { world, client, write } = await start(app)
+  write(1)
+  await world.environment.advance(1_000)
+  write(7)
+  write(2)
+  await world.environment.advance(70_000)
+  const { live, problems } = client.health()
+  expect(live).toBe(false)
+  expect(problems).toMatchObject([{ cause: 'hung', stage: 'look', partition: '0', topic: 'numbers', position: '1' }])
+  expect(problems[0]!.message).toMatch(
+    /^partition 0 of stage 'look' hangs while handling 2 records \(numbers\/0 at 1\)/
+  )
+  release()
+  await world.environment.advance(200)
+  expect(client.health()).toMatchObject({ live: true, ready: true, problems: [] })
+  write(8)
+  await world.environment.advance(300_000)
+  expect(client.health().problems.map(({ cause }) => cause)).not.toContain('hung')
+})
+
 it('a handler that comes back late is fine again at once', async () => {
   let release = (): void => {}
   const hang = new Promise<void>(resolve => (release = resolve))

@@ -175,6 +175,48 @@ describe('with OpenTelemetry', () => {
     }
   })
 
+  it('a batch handler is called in a span that is linked to those of its records, and its outputs carry it', async () => {
+    const telemetry = openTelemetry(api)
+    onTestFinished(() => telemetry.close())
+    const { tracing } = telemetry
+    await using client = await connect({ brokers: { default: memory() }, tracing, variables: {} })
+    const above = ['one', 'two', 'three'].map(task =>
+      tracing.begin({ task, topic: undefined, partition: undefined, headers: [] })
+    )
+    await client.admin.ensure(ticks)
+    const producer = await client.producer(ticks)
+    for (const [value, span] of above.entries()) await span.within(() => producer.send({ key: 'k', value }))
+    const calls: { values: readonly number[]; active: string | undefined }[] = []
+    const app = pipeline('together', [
+      processor({
+        name: 'double',
+        from: ticks,
+        to: doubled,
+        // They came one by one: they are of one batch because it waits.
+        batch: { records: 3, wait: '10s' },
+        async processBatch(records) {
+          await Promise.resolve()
+          const active = api.trace.getSpanContext(api.context.active())?.spanId
+          calls.push({ values: records.map(({ value }) => value), active })
+          return records.map(({ key, value }) => ({ key, value: value * 2 }))
+        }
+      })
+    ])
+    const stop = new AbortController()
+    const running = client.run(app, { handleSignals: false, signal: stop.signal })
+    for await (const { headers } of client.consumer(doubled, { group: 'reader' })) {
+      expect(headerText(headers, 'traceparent')!.split('-')[2]).toBe(calls[0]!.active)
+      stop.abort()
+      break
+    }
+    await running
+    await producer.close()
+    expect(calls.map(({ values }) => values)).toEqual([[0, 1, 2]])
+    const span = ended.find(({ id }) => id === calls[0]!.active)!
+    expect(span).toMatchObject({ name: 'together/double', kind: api.SpanKind.CONSUMER, failed: false })
+    expect(span.links).toEqual(above.map(({ headers }) => headerText(headers, 'traceparent')!.split('-')[2]))
+  })
+
   it('who holds a watermark is a metric, and a closed telemetry hears nothing', async () => {
     const { channel } = await import('node:diagnostics_channel')
     const telemetry = openTelemetry(api)

@@ -64,7 +64,7 @@ describe('what is timely', () => {
 })
 
 /** A tick every 50 ms; `price` is slow while it is told to be. The guard stands before a sink or a processor. */
-async function run(kind: 'processor' | 'sink', forMs: number) {
+async function run(kind: 'processor' | 'batches' | 'sink', forMs: number) {
   const world = new World({ seed: 11 })
   const { environment } = world
   for (const { name } of [ticks, priced, signals, withheld]) world.broker.createTopic({ topic: name, partitions: 1 })
@@ -93,7 +93,20 @@ async function run(kind: 'processor' | 'sink', forMs: number) {
   const decide =
     kind === 'processor'
       ? processor({ name: 'decide', from: priced, to: signals, guard, process: ({ key, value }) => ({ key, value }) })
-      : sink({ name: 'decide', from: priced, guard, write: records => void decided.push(...records.map(r => r.value)) })
+      : kind === 'batches'
+        ? processor({
+            name: 'decide',
+            from: priced,
+            to: signals,
+            guard,
+            processBatch: records => records.map(({ key, value }) => ({ key, value }))
+          })
+        : sink({
+            name: 'decide',
+            from: priced,
+            guard,
+            write: records => void decided.push(...records.map(r => r.value))
+          })
   const stop = new AbortController()
   const running = [feed, price, decide].map(stage =>
     world.worker().run(pipeline(`only-${stage.name}`, [stage]), { handleSignals: false, signal: stop.signal })
@@ -105,11 +118,11 @@ async function run(kind: 'processor' | 'sink', forMs: number) {
   await environment.advance(60 * second)
   stop.abort()
   await environment.run(Promise.allSettled(running))
-  if (kind === 'processor') decided.push(...(await world.records(signals)).map(({ value }) => value as number))
+  if (kind !== 'sink') decided.push(...(await world.records(signals)).map(({ value }) => value as number))
   return { world, decided, aside: await world.records(withheld), passed: await world.records(priced) }
 }
 
-describe.each(['processor', 'sink'] as const)('a guard before a %s', kind => {
+describe.each(['processor', 'batches', 'sink'] as const)('a guard before a %s', kind => {
   it('lets the stage decide on timely records only; the others go aside as they are, with the reason', async () => {
     const { decided, aside, passed } = await run(kind, 20 * second)
     const seen = [...decided, ...aside.map(({ value }) => value as number)].sort((left, right) => left - right)

@@ -11,6 +11,7 @@ import {
   text,
   topic,
   type Pipeline,
+  type ProcessorOptions,
   type StreamRecord
 } from '../../src/index.ts'
 import { crash, drive, type Driven, type DriveOptions } from '../../src/testing/index.ts'
@@ -29,7 +30,7 @@ const run = (
 ): Promise<Driven> => drive(pipeline(name, stages), { inputs: inputs!, ...options })
 
 describe('what a handler may return', () => {
-  const kinds: [string, Parameters<typeof processor<typeof words, typeof echoes>>[0]['process']][] = [
+  const kinds: [string, ProcessorOptions<typeof words, typeof echoes, {}>['process']][] = [
     ['an entry', ({ key, value }) => ({ key, value: `${value}!` })],
     ['a promise', async ({ key, value }) => ({ key, value: `${value}!` })],
     ['an array', ({ key, value }) => [{ key, value: `${value}!` }]],

@@ -205,9 +205,22 @@ describe.each(cases)('on %s, with commits in %s', (backend, kept) => {
       )
       const there = keys.filter(key => partitionOf(Buffer.from(key), 2) === place!.partition)
       await scene.work(scene.app(), there.length * 2)
-      expect((await scene.values(counted, records + 20 + there.length * 2)).length).toBe(
-        records + 20 + there.length * 2
+      const written = records + 20 + there.length * 2
+      expect((await scene.values(counted, written)).length).toBe(written)
+
+      // A new version takes over: it reads all of it without a word, and writes what is new.
+      const young = scene.app(() => 1_000)
+      await client.admin.replay(young, { from: 'earliest', state: 'reset', outputs: 'new', sessionTimeout: 6_000 })
+      await producer.sendAll(Array.from({ length: 10 }, (_, id) => ({ key: `k${id % 5}`, value: records + id })))
+      await scene.work(young, records + 10)
+      const all = await scene.values(counted, written + 10)
+      expect(all.filter(({ id }) => id < records).length).toBe(written)
+      const young10 = all.filter(({ id }) => id >= records).toSorted((left, right) => left.id - right.id)
+      expect(young10).toEqual(
+        Array.from({ length: 10 }, (_, id) => ({ id: records + id, nth: 1_000 + records / 5 + (id < 5 ? 1 : 2) }))
       )
+      await scene.work(young, 0)
+      expect((await scene.values(counted, written + 10)).length).toBe(written + 10)
     },
     300_000
   )

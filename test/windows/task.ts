@@ -65,7 +65,7 @@ class Life {
     this.clock = new EventClock(
       {
         task: 'task',
-        logic: processorLogic(stage),
+        logic: processorLogic(stage, environment)(),
         policy: policyOf({ retries: 0 }),
         context: this.context,
         timers: this.timers,
@@ -171,7 +171,7 @@ export class Task {
     }
     const mark = outputs.mark()
     context.begin(Buffer.from(key), record)
-    wait(outputs.collect(this.#stage.options.process(record as never, context), time))
+    wait(outputs.collect(this.#stage.options.process!(record as never, context), time))
     if (fails) {
       context.rollback()
       outputs.rollback(mark)

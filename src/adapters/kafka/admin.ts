@@ -40,7 +40,7 @@ export class KafkaAdmin implements AdminDriver {
   createTopic(topic: CreateTopic): Promise<void> {
     return this.#run(`creating topic '${topic.topic}'`, async () => {
       const { connection, replicationFactor, timeout } = this.#context
-      const settings = { ...(topic.compacted && { 'cleanup.policy': 'compact' }), ...topic.settings }
+      const settings = { ...(topic.compacted && compacted(topic)), ...topic.settings }
       const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
       const request = { topic: topic.topic, numPartitions: topic.partitions, replicationFactor, configEntries }
       const controller = await connection.controller()
@@ -169,6 +169,15 @@ export class KafkaAdmin implements AdminDriver {
     await Promise.allSettled(this.#running)
     await this.#context.connection.close()
   }
+}
+
+/**
+ * Only what is no longer written to is compacted: with the broker's own settings that is a gigabyte or a week, and a day more for the
+ * markers of transactions.
+ */
+function compacted({ fewKeys }: CreateTopic): Record<string, string> {
+  const soon = { 'segment.bytes': String(64 * 1024 * 1024), 'delete.retention.ms': String(60 * 60 * 1000) }
+  return { 'cleanup.policy': 'compact', ...(fewKeys && soon) }
 }
 
 /** The number of partitions, `undefined` when there is no such topic. */

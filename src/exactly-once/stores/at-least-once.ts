@@ -1,6 +1,6 @@
 import { StreamError } from '../../core/errors.ts'
 import type { LogReader } from '../../spec/index.ts'
-import type { AppendOutcome, Commit, CommitStore, ReadBack, TaskLog, TaskName } from '../store.ts'
+import type { AppendOutcome, Commit, CommitStore, ReadBack, Standby, TaskLog, TaskName } from '../store.ts'
 
 /**
  * At-least-once without state: the commit is the broker's own group commit, after the outputs are durable. A crash
@@ -47,12 +47,14 @@ export class OutputsFirst implements CommitStore {
   readonly location: string
   readonly scope: CommitStore['scope']
   readonly outputs = 'before' as const
+  readonly standby: Standby | undefined
   readonly #inner: CommitStore
 
   constructor(inner: CommitStore) {
     this.#inner = inner
     this.location = inner.location
     this.scope = inner.scope
+    this.standby = inner.standby
   }
 
   async acquire(task: TaskName): Promise<TaskLog> {

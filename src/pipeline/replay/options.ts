@@ -32,6 +32,12 @@ export interface ReplayOptions {
    * what is read once more. Must be said where `from` is.
    */
   readonly state?: 'keep' | 'reset'
+  /**
+   * What becomes of what it writes while it reads again. `all` (default): all of it is written, as new records. `new`: what the
+   * pipeline had done before is done without a word, and it writes from where it stood on: a new version takes the place of the old one,
+   * with state of its own, and readers get nothing twice. Goes with `state: 'reset'`.
+   */
+  readonly outputs?: 'all' | 'new'
   readonly skip?: readonly SkipRange[]
   /** Names of the stages. Default: those that read something that no stage of the pipeline writes. */
   readonly stages?: readonly string[]
@@ -59,13 +65,16 @@ type ReadingStage = ProcessorStage | SinkStage
 
 /** The stages that are meant. Throws `bad-config` for what cannot be meant. */
 export function chosen(app: Pipeline, options: ReplayOptions): readonly ReadingStage[] {
-  const { from, state, skip = [], stages } = options
+  const { from, state, outputs = 'all', skip = [], stages } = options
   const refuse = (what: string): StreamError =>
     new StreamError('bad-config', `replay of pipeline '${app.name}': ${what}`)
   if (from === undefined && skip.length === 0) throw refuse('give `from`, `skip`, or both')
   if (from !== undefined && state === undefined)
     throw refuse("say with `state` what becomes of keyed state and timers: 'reset', or 'keep'")
   if (from === undefined && state !== undefined) throw refuse('`state` goes with `from`')
+  if (outputs !== 'all' && outputs !== 'new') throw refuse("outputs must be 'all' or 'new'")
+  if (outputs === 'new' && state !== 'reset')
+    throw refuse("`outputs: 'new'` builds the state anew: it goes with `from`, and with state 'reset'")
   const known = app.stages.map(({ name }) => name)
   const reading = app.stages.filter((stage): stage is ReadingStage => stage.kind !== 'source')
   for (const name of stages ?? []) {
@@ -79,6 +88,11 @@ export function chosen(app: Pipeline, options: ReplayOptions): readonly ReadingS
   const found = reading.filter(stage =>
     stages ? stages.includes(stage.name) : stage.from.some(({ name }) => !written.has(name))
   )
+  for (const { kind, name } of found)
+    if (outputs === 'new' && kind === 'sink')
+      throw refuse(
+        `stage '${name}' is a sink, which writes what it reads: \`outputs: 'new'\` is for processors; name them with \`stages\``
+      )
   if (found.length === 0) throw refuse('it has no stage that reads')
   const topics = new Set(found.flatMap(stage => stage.from.map(({ name }) => name)))
   const named = [...skip, ...(typeof from === 'object' && 'after' in from ? from.after : [])]

@@ -8,6 +8,7 @@ import { noCounts, type TallySnapshot, type TrackerSnapshot } from '../../waterm
 import type { Committed } from '../committer.ts'
 import { OutputBuffer, type Sequences } from '../outputs.ts'
 import { placeOf, retrySlot } from '../retry-queue.ts'
+import { quietSpanOf } from './quiet-span.ts'
 
 /** Where an input begins; `undefined`: where it stands. */
 export interface Start {
@@ -35,12 +36,15 @@ export class ReplayTask implements Committed {
   head: Head | undefined
   readonly #producer: ProducerId
   readonly #reset: boolean
+  readonly #isQuiet: boolean
   readonly #rows: StateRow[] = []
   #changes: readonly InputChange[] = []
 
-  constructor(producer: ProducerId, reset: boolean) {
+  /** @param isQuiet what had been written is not to be written again */
+  constructor(producer: ProducerId, reset: boolean, isQuiet: boolean) {
     this.#producer = producer
     this.#reset = reset
+    this.#isQuiet = isQuiet
   }
 
   /** Before the commit. */
@@ -120,9 +124,11 @@ export class ReplayTask implements Committed {
       if (start.watermark !== undefined)
         trackers[name] = { watermark: start.watermark, producers: {} } satisfies TrackerSnapshot
     }
-    const { intervals, ...rest } = head ?? { sequences: {}, watermark: null, counts: { ...noCounts } }
+    const { intervals, quiet, ...rest } = head ?? { sequences: {}, watermark: null, counts: { ...noCounts } }
     return {
       ...rest,
+      ...(quiet && this.#changes.every(({ start }) => !start) && { quiet }),
+      ...(head && this.#isQuiet && { quiet: quietSpanOf(head, this.#changes, this.#rows) }),
       positions,
       trackers,
       starts,

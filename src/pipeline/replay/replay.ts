@@ -7,6 +7,7 @@ import { Committer, FencedSignal } from '../committer.ts'
 import type { Pipeline, ProcessorStage, SinkStage } from '../definitions.ts'
 import { groupPositions } from '../group-positions.ts'
 import { durableProducer, groupName, taskName } from '../identity.ts'
+import { StageRelay } from '../relay.ts'
 import type { RunHost } from '../run.ts'
 import { openSink, type OpenSink } from '../sink-logic.ts'
 import { commitsInBroker, coPartitioned, keepsKeys, oneBroker } from '../stage-shape.ts'
@@ -123,12 +124,13 @@ class Replay {
     groups: ReadonlyMap<string, readonly (Position | undefined)[]>
   ): Promise<Rewound[]> {
     const { stage, store, adapter, from } = prepared
-    const { state, dryRun } = this.#options
+    const { state, outputs, dryRun } = this.#options
     const name = taskName(this.#app.name, stage.name, partition, partition)
-    const task = new ReplayTask(durableProducer(name), state === 'reset')
+    const task = new ReplayTask(durableProducer(name), state === 'reset', outputs === 'new')
     const { environment } = this.#host
     const sender = (topic: string): Sender => this.#sender(prepared, topic)
-    const committer = new Committer({ store, environment, adapter, sender }, name, task)
+    const relay = new StageRelay({ environment, sender, partitions: prepared.tasks })
+    const committer = new Committer({ store, environment, adapter, relay }, name, task)
     try {
       await committer.acquire()
       if (!task.head && [...groups.values()].some(positions => positions[partition] !== undefined))
