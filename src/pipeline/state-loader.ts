@@ -1,4 +1,5 @@
 import type { Environment } from '../core/environment.ts'
+import { Turns } from '../core/turns.ts'
 import {
   behind,
   behindSlot,
@@ -59,7 +60,7 @@ export class StateLoader {
     if (!isReader(stored)) {
       for (const page of pagesOf(stored)) {
         await this.#take(page)
-        await environment.turn()
+        await Turns.of(environment).next()
       }
       return
     }
@@ -70,7 +71,7 @@ export class StateLoader {
       const page = await this.#page(from)
       await this.#take(page)
       from = nextOf(page, rowsAtOnce, rows.state, isState)
-      await environment.turn()
+      await Turns.of(environment).next()
     }
   }
 
@@ -119,7 +120,7 @@ export class StateLoader {
       const preparing = prepareRows(stage, found)
       if (preparing) await preparing
       rows.state.fetched(some, found)
-      if (at + rowsAtOnce < places.length) await environment.turn()
+      if (at + rowsAtOnce < places.length) await Turns.of(environment).next()
     }
   }
 
