@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { withRetry } from '../src/broker/index.ts'
 import { systemEnvironment } from '../src/core/environment.ts'
 import { BrokerStore, type CommitStore } from '../src/exactly-once/index.ts'
 import { connect } from '../src/index.ts'
@@ -99,16 +100,27 @@ export class Foreigner implements AsyncDisposable {
     }
     const found: Line[] = []
     for (let partition = 0; partition < partitions; partition++) {
-      const from = { topic, partition, from: 'earliest', readCommitted: true, maxBytes: 1 << 20 } as const
-      const reader = await this.adapter.partitionReader!(from)
+      // A server that has been through a storm may still be slow.
+      const retried = { adapter: this.adapter, environment: systemEnvironment, doing: `counting ${topic}` }
+      found.push(...(await withRetry(retried, () => this.#readPartition(topic, partition))))
+    }
+    return found
+  }
+
+  async #readPartition(topic: string, partition: number): Promise<readonly Line[]> {
+    const found: Line[] = []
+    const from = { topic, partition, from: 'earliest', readCommitted: true, maxBytes: 1 << 20 } as const
+    const reader = await this.adapter.partitionReader!(from)
+    try {
       for (let atEnd = false; !atEnd;) {
         const received = await reader.receive({ wait: 500 })
         atEnd = received.atEnd
         for (const { value } of received.records) if (value !== null) found.push(lineOf(value))
       }
+      return found
+    } finally {
       await reader.close()
     }
-    return found
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -60,11 +60,13 @@ export function inject(
   const { scheduler, broker, network, session } = world
   const machines = [...world.running.keys()]
   const machine = machines[Math.floor(who * machines.length)]
-  const pause = much ** 2 * longestPause * session
   world.story.tell(() => `FAULT ${kind} (${machine?.name ?? 'nobody'}, ${much.toFixed(3)})`)
   if (!machine) return
   const { name } = machine
   const { service } = world.running.get(machine)!
+  const most = longestPause * session
+  // Pauses that follow one another are one, and some have a right to take it for dead.
+  const pause = /stops|broker is cut off/.test(kind) ? world.pause(machine, much ** 2 * most, most) : much ** 2 * most
   const leaves = kind === 'a machine dies' || kind === 'a machine is told to stop'
   if (service === steady && (leaves || /stops|cut off/.test(kind))) return
   if (service === constant && leaves && world.machinesOf(service) === 1) return

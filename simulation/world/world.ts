@@ -34,6 +34,9 @@ interface Running {
   readonly inner: AnyAdapter
 }
 
+/** What a machine needs to be heard again, once it can: a request that hangs may take so long, ms. */
+const aMoment = 5_000
+
 /** One broker, one store, and the machines around them. */
 export class World implements Surroundings {
   readonly random: Random
@@ -59,6 +62,8 @@ export class World implements Surroundings {
   readonly #plant: Plant | undefined
   /** Services that were told to end. */
   readonly #over = new Set<Service>()
+  /** Until when a machine is, or was, not to be heard, and since when. */
+  readonly #silent = new Map<Machine, { readonly from: number; readonly until: number }>()
   #born = 0
 
   constructor({ seed, personality, weather, session, calls, told, plant }: WorldOptions) {
@@ -135,6 +140,16 @@ export class World implements Surroundings {
     this.complete.add(service)
     this.#over.add(service)
     for (const [machine, running] of this.running) if (running.service === service) this.stop(machine)
+  }
+
+  /** How long a machine may be silent now, which is to be so for `wanted` ms: what there was right before counts, and all is at most `most`. */
+  pause(machine: Machine, wanted: number, most: number): number {
+    const { now } = this.scheduler
+    const before = this.#silent.get(machine)
+    const from = before && now < before.until + aMoment ? before.from : now
+    const until = Math.max(now, Math.min(now + wanted, from + most))
+    this.#silent.set(machine, { from, until: Math.max(until, before?.until ?? 0) })
+    return until - now
   }
 
   heal(): void {
