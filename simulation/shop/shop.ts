@@ -1,5 +1,6 @@
 import { sleep } from '../../src/core/environment.ts'
 import {
+  failed,
   json,
   keyed,
   pipeline,
@@ -103,18 +104,34 @@ export function shop(
       while (isOpen()) await sleep(environment, 1_000)
     }
   })
-  const route = processor({
+  const hop = {
     name: 'route',
     from: orders,
     to: steps,
-    failure: { retries: 2, backoff: { first: 5, most: 20 } },
-    async process(record, { watermark, task }) {
-      seen.record(task, record, watermark)
-      if (dice.chance(0.05)) await sleep(environment, dice.skewed(0, 500))
-      if (record.value.poison) throw new Error('poison')
-      return stepsOf(record.value).map(step => ({ key: step.item, value: step }))
-    }
-  })
+    failure: { retries: 2, backoff: { first: 5, most: 20 } }
+  } as const
+  const entriesOf = (order: Order) => stepsOf(order).map(step => ({ key: step.item, value: step }))
+  // One by one or in batches: to everybody else it is the same stage, so machines of one pipeline need not agree.
+  const route = random.fork(`style of ${machine.name}`).chance(0.5)
+    ? processor({
+        ...hop,
+        async process(record, { watermark, task }) {
+          seen.record(task, record, watermark)
+          if (dice.chance(0.05)) await sleep(environment, dice.skewed(0, 500))
+          if (record.value.poison) throw new Error('poison')
+          return entriesOf(record.value)
+        }
+      })
+    : processor({
+        ...hop,
+        batch: { records: 1 + dice.below(40), wait: dice.below(3) * 20 },
+        async processBatch(records, { watermark, task }) {
+          for (const record of records) seen.record(task, record, watermark)
+          if (dice.chance(0.2)) await sleep(environment, dice.skewed(0, 500))
+          if (dice.chance(0.02)) throw new Error('not this time')
+          return records.map(({ value }) => (value.poison ? failed(new Error('poison')) : entriesOf(value)))
+        }
+      })
   const count = processor({
     name: 'count',
     from: steps,

@@ -233,6 +233,22 @@ it.each(seeds(6))('at any moment, with any deaths (seed %i)', async seed => {
   expect(await scene.counted()).toEqual(wanted)
 })
 
+it('a later replay has the last word: one that writes all writes all, one that leaves out leaves the rest as it was told', async () => {
+  const scene = new Scene()
+  const all = await scene.write(20)
+  const young = counting({ by: 'new', weight: 100 })
+  await scene.work(counting({ by: 'old', weight: 1 }))
+  await scene.replay(young)
+  await scene.replay(young, { skip: [{ since: begin, until: begin + 1_000 }] })
+  await scene.work(young)
+  expect(await scene.counted()).toEqual(expected(all, 20))
+  expect(await scene.world.parked(words)).toHaveLength(1)
+  await scene.replay(young)
+  await scene.replay(young, { from: 'earliest', state: 'reset' })
+  await scene.work(young)
+  expect((await scene.counted()).filter(({ by }) => by === 'new').map(({ word }) => word)).toEqual(all)
+})
+
 describe('what the old version has not done', () => {
   it.each([1, 2])(
     'is written by the new one: records that wait for another attempt, and those behind them (told %i times)',
