@@ -1,7 +1,7 @@
 /**
  * The changelog of one task, as a compacted log, and a standby that reads it beside its owner: what it hands to whoever takes the task over
  * must be what the log comes to. What is read goes through the `ChangelogRows` of the product. A deletion may leave the log `retention`
- * hours after it was written; a commit is rows and a head, all at once.
+ * hours after compaction has first come by it; a commit is rows and a head, all at once.
  */
 import type { RawRecord } from '../../src/core/record.ts'
 import { ChangelogRows } from '../../src/exactly-once/stores/broker-rows.ts'
@@ -14,8 +14,8 @@ export interface Entry {
   readonly previous?: string
   /** Of a head. */
   readonly number?: number
-  /** Hour in which it was written. */
-  readonly at: number
+  /** Of a deletion that compaction has come by: the hour from which on it may go. */
+  readonly horizon?: number
 }
 
 export interface Standby {
@@ -25,6 +25,8 @@ export interface Standby {
   readonly next: number
   /** Of these, how many were read when it came to the end first; `undefined`: it has not. */
   readonly linkedAfter?: number
+  /** Of these, how many were read when it began to read its last head again: its request had failed. */
+  readonly againAfter?: number
   /** When it was at the end last, or began. */
   readonly since: number
 }
@@ -54,12 +56,15 @@ export interface Rules {
   readonly meetsLast: boolean
   /** Where the rest begins. */
   readonly from: 'anchor' | 'position'
+  /** Where it goes on when a request fails before it was at the end: at the start; from then on: at its last head. */
+  readonly firstReading: 'anew' | 'goes on'
+  readonly halfCommit: 'again' | 'goes on'
   /** The rest is read behind the fence. */
   readonly fenceFirst: boolean
 }
 
 export const rules: Rules = {
-  commits: 4,
+  commits: 3,
   hours: 2,
   accidents: 1,
   retention: 2,
@@ -67,6 +72,8 @@ export const rules: Rules = {
   links: true,
   meetsLast: true,
   from: 'anchor',
+  firstReading: 'anew',
+  halfCommit: 'again',
   fenceFirst: true
 }
 
@@ -84,19 +91,31 @@ export function successors(rules: Rules, world: World): readonly Successor[] {
     for (const [what, rows] of changes) add(`the owner commits ${what}`, commit(world, rows))
   if (world.hour < rules.hours) add('an hour goes by', { hour: world.hour + 1 })
   const compact = compacted(rules, world)
-  if (compact.length < world.log.length) add('the log is compacted', { log: compact })
+  if (JSON.stringify(compact) !== JSON.stringify(world.log)) add('the log is compacted', { log: compact })
   if (world.accidents < rules.accidents && world.log.length > 0) {
-    add('the log is made anew', { log: [], end: 0, accidents: world.accidents + 1 })
-    add('an election loses the last commit', { ...withoutLast(world), accidents: world.accidents + 1 })
+    const after = { accidents: world.accidents + 1, standby: interrupted(rules, world) }
+    add('the log is made anew', { log: [], end: 0, ...after })
+    add('an election loses the last commit', { ...withoutLast(world), ...after })
   }
   look(rules, world, add)
   takeOver(rules, world, add)
   return found
 }
 
+/** What an accident does to a request between the pieces of a first reading, or of a commit: it fails. Else nobody asks just then. */
+function interrupted(rules: Rules, { standby, hour }: World): Standby {
+  const { read, linkedAfter } = standby
+  if (linkedAfter === undefined) return rules.firstReading === 'anew' ? { ...nothingRead, since: hour } : standby
+  const whole = read.findLastIndex(({ key }) => key === 'h') + 1
+  if (whole === read.length || rules.halfCommit === 'goes on') return standby
+  const { anchor } = rowsOf(rules, standby)
+  const next = anchor === undefined ? 0 : Number(anchor) + 1
+  return { ...standby, read: read.slice(0, whole), next, againAfter: whole }
+}
+
 const changes = [
   ['a', ['a']],
-  ['b', ['b']],
+  ['a and b', ['a', 'b']],
   ['without a', []]
 ] as const
 
@@ -108,10 +127,9 @@ function heads(log: readonly Entry[]): readonly Entry[] {
 function commit(world: World, keys: readonly ('a' | 'b')[]): Partial<World> {
   const last = heads(world.log).at(-1)
   const token = `t${world.commits}`
-  const common = { at: world.hour }
-  const rows: Omit<Entry, 'offset'>[] = keys.map(key => ({ ...common, key, value: token }))
-  if (rows.length === 0) rows.push({ ...common, key: 'a', value: null })
-  const head = { ...common, key: 'h' as const, value: token, number: (last?.number ?? 0) + 1 }
+  const rows: Omit<Entry, 'offset'>[] = keys.map(key => ({ key, value: token }))
+  if (rows.length === 0) rows.push({ key: 'a', value: null })
+  const head = { key: 'h' as const, value: token, number: (last?.number ?? 0) + 1 }
   rows.push(last ? { ...head, previous: last.value! } : head)
   const entries = rows.map((row, index) => ({ ...row, offset: world.end + index }))
   return { log: [...world.log, ...entries], end: world.end + rows.length, commits: world.commits + 1 }
@@ -120,10 +138,12 @@ function commit(world: World, keys: readonly ('a' | 'b')[]): Partial<World> {
 /** Up to the last commit, which is in the segment that is written to. */
 function compacted({ retention }: Rules, { log, hour }: World): readonly Entry[] {
   const clean = heads(log).at(-2)?.offset ?? -1
-  return log.filter(({ offset, key, value, at }) => {
-    if (offset > clean) return true
-    if (log.some(other => other.offset > offset && other.offset <= clean && other.key === key)) return false
-    return value !== null || hour - at < retention
+  const isLast = ({ offset, key }: Entry): boolean =>
+    !log.some(other => other.offset > offset && other.offset <= clean && other.key === key)
+  return log.flatMap(entry => {
+    if (entry.offset > clean) return [entry]
+    if (!isLast(entry) || hour >= (entry.horizon ?? Infinity)) return []
+    return [entry.value === null ? { ...entry, horizon: entry.horizon ?? hour + retention } : entry]
   })
 }
 
@@ -149,6 +169,7 @@ function look(rules: Rules, world: World, add: (name: string, change: Partial<Wo
       read,
       next,
       since: isAtEnd ? hour : standby.since,
+      ...(standby.againAfter !== undefined && { againAfter: standby.againAfter }),
       ...(linked !== undefined && { linkedAfter: linked })
     }
     add(`the standby reads ${piece.length}`, { standby: now })
@@ -158,7 +179,8 @@ function look(rules: Rules, world: World, add: (name: string, change: Partial<Wo
 function takeOver(rules: Rules, world: World, add: (name: string, change: Partial<World>) => void): void {
   const { standby, log } = world
   const rows = rowsOf(rules, standby)
-  if (!rows.last || rows.torn || world.hour - standby.since > rules.absence) return
+  // Until it was at the end once, nothing ties what it has read to what comes.
+  if (standby.linkedAfter === undefined || !rows.last || rows.torn || world.hour - standby.since > rules.absence) return
   rows.expectLast()
   const behind = rules.from === 'anchor' ? rows.anchor : rows.position
   const from = behind === undefined ? 0 : Number(behind) + 1
@@ -174,10 +196,11 @@ function takeOver(rules: Rules, world: World, add: (name: string, change: Partia
   add('the task is taken over', { taken: true, ...(failure && { failure }) })
 }
 
-function rowsOf(rules: Rules, { read, linkedAfter }: Standby): ChangelogRows {
+function rowsOf(rules: Rules, { read, linkedAfter, againAfter }: Standby): ChangelogRows {
   const rows = new ChangelogRows(task, true)
   if (linkedAfter === 0 && rules.links) rows.expectLinks()
   for (const [index, entry] of read.entries()) {
+    if (index === againAfter && rules.links) rows.expectLast()
     rows.apply(recordOf(entry))
     if (index + 1 === linkedAfter && rules.links) rows.expectLinks()
   }

@@ -1,85 +1,26 @@
-/** The standby of the broker's store: what a worker has read of a task that another holds, and when it may count. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+/** The standby of the broker's store: what a worker has read of a task that another holds. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { memory, MemoryBroker } from '../../src/adapters/memory/index.ts'
-import type { Diagnostics } from '../../src/core/diagnostics.ts'
 import { sleep } from '../../src/core/environment.ts'
-import { BrokerStore, changelogTopic, type TaskLog, type TaskName } from '../../src/exactly-once/index.ts'
-import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
-import { storedRows } from '../support/stored-rows.ts'
+import {
+  broker,
+  changelog,
+  environment,
+  fill,
+  followed,
+  openStore,
+  plenty,
+  read,
+  run,
+  setUp,
+  takeOver,
+  task,
+  taskOf,
+  tearDown
+} from './standby-kit.ts'
 import { commitOf, row } from './stores.ts'
 
-const partitions = 4
-const taskOf = (ordinal: number): TaskName => ({ id: `p/s/${ordinal}`, pipeline: 'p', stage: 's', ordinal })
-const task = taskOf(1)
-const changelog = changelogTopic('p', 's')
-
-let broker: MemoryBroker
-let environment: SimulatedEnvironment
-/** What the acquisitions have read of changelogs. */
-let read: Diagnostics['changelog-read'][]
-const onRead = (message: unknown): void => void read.push(message as Diagnostics['changelog-read'])
-
-beforeEach(() => {
-  broker = new MemoryBroker()
-  broker.createTopic({ topic: changelog, partitions })
-  environment = new SimulatedEnvironment({ seed: 1 })
-  read = []
-  subscribe('tidemark:changelog-read', onRead)
-})
-afterEach(() => void unsubscribe('tidemark:changelog-read', onRead))
-
-async function openStore(client: string, standby?: { maxBytes: number }): Promise<BrokerStore> {
-  const adapter = memory({ broker, client })
-  await adapter.open(environment)
-  return new BrokerStore(adapter, partitions, standby && { environment, ...standby })
-}
-
-const run = <Result>(body: () => Promise<Result>): Promise<Result> => environment.run(body())
-
-/** An owner with `count` rows, one commit each. */
-async function fill(store: BrokerStore, count: number, of: TaskName = task, name: string = 'key'): Promise<TaskLog> {
-  const log = await store.acquire(of)
-  for (let number = 1; number <= count; number++)
-    expect(await log.append(commitOf(number, { state: [row(`${name} ${number}`, `${number}`)] }))).toBe('ok')
-  return log
-}
-
-async function rowsOf(log: TaskLog): Promise<readonly string[]> {
-  return (await storedRows(log.state)).map(({ slot, key, value }) => `${slot} ${key} ${Buffer.from(value!).toString()}`)
-}
-
-async function followed(store: BrokerStore, ids: readonly string[] = [task.id]): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (ids.every(id => store.standby!.following.includes(id))) return
-    await sleep(environment, 500)
-  }
-  throw new Error(`it follows ${store.standby!.following}`)
-}
-
-interface TakenOver {
-  readonly log: TaskLog
-  readonly rows: readonly string[]
-  readonly records: number
-  readonly standby: boolean
-}
-
-/** Takes over with the standby and, right after it, without: both must have the same. Gives what the first has read. */
-async function takeOver(store: BrokerStore): Promise<TakenOver> {
-  read.length = 0
-  const log = await store.acquire(task)
-  const all = {
-    records: read.reduce((sum, { records }) => sum + records, 0),
-    standby: read.every(each => each.standby)
-  }
-  const whole = await (await openStore(`plain ${read.length} ${environment.monotonic()}`)).acquire(task)
-  expect(log.last).toEqual(whole.last)
-  const rows = (await rowsOf(log)).toSorted()
-  expect(rows).toEqual((await rowsOf(whole)).toSorted())
-  return { log, rows, ...all }
-}
-
-const plenty = { maxBytes: 1_000_000 }
+beforeEach(setUp)
+afterEach(tearDown)
 
 describe('a standby', () => {
   it('leaves the rest to be read in take-over', () =>
@@ -122,12 +63,18 @@ describe('a standby', () => {
       await store.close()
     }))
 
-  it('is taken over while it reads for the first time', () =>
+  it('is no base before it was at the end once', () =>
     run(async () => {
-      await fill(await openStore('a'), 300)
+      await fill(await openStore('a'), 2_500)
       const store = await openStore('b', plenty)
+      const [first, second] = [1, 2].map(() =>
+        broker.faults.hold({ operation: 'read-partition', client: 'b', topic: changelog })
+      )
       store.standby!.open([task])
-      await takeOver(store)
+      await first!.reached
+      first!.release()
+      await second!.reached
+      expect((await takeOver(store)).standby).toBe(false)
       await store.close()
     }))
 
@@ -175,72 +122,6 @@ describe('a standby', () => {
       const { records, standby } = await takeOver(store)
       expect({ standby, few: records < 5 }).toEqual({ standby: true, few: true })
       await store.close()
-    }))
-})
-
-describe('what a standby has does not count', () => {
-  /** The changelog as `change` leaves it behind a standby that was at its end. */
-  async function spoiled(change: (owner: TaskLog) => Promise<unknown>): Promise<{ records: number; standby: boolean }> {
-    const owner = await fill(await openStore('a'), 10)
-    const store = await openStore('b', plenty)
-    store.standby!.open([task])
-    await followed(store)
-    await change(owner)
-    const found = await takeOver(store)
-    await store.close()
-    return found
-  }
-  const anew = async (commits: number): Promise<TaskLog> => {
-    broker.deleteTopic(changelog)
-    broker.createTopic({ topic: changelog, partitions })
-    return fill(await openStore('c'), commits, task, 'other')
-  }
-
-  it('when the topic was made anew, and is shorter', () =>
-    run(async () => expect((await spoiled(() => anew(2))).standby).toBe(false)))
-
-  it('when the topic was made anew, and has grown past where it was', () =>
-    run(async () => expect((await spoiled(() => anew(30))).standby).toBe(false)))
-
-  it('when the topic was made anew, and is as long', () =>
-    run(async () => expect((await spoiled(() => anew(10))).standby).toBe(false)))
-
-  it('when the topic was made anew, and ends where its last commit begins', () =>
-    run(async () => {
-      const found = await spoiled(async () => {
-        const owner = await anew(8)
-        await owner.append(commitOf(9, { state: [row('a', '1'), row('b', '1')] }))
-        expect(broker.log({ topic: changelog, partition: 1 }).end).toBe(19)
-      })
-      expect(found.standby).toBe(false)
-    }))
-
-  it('when the topic was made anew, and it goes on following that one: it begins at its start', () =>
-    run(async () => {
-      await spoiled(async () => {
-        broker.faults.fail({ operation: 'read-partition', client: 'b', topic: changelog })
-        await anew(30)
-        await sleep(environment, 30_000)
-      })
-    }))
-
-  it('when the log was cut behind its place', () =>
-    run(async () => {
-      const found = await spoiled(async owner => {
-        for (let number = 11; number <= 15; number++) await owner.append(commitOf(number, { state: [row('a', '1')] }))
-        broker.log({ topic: changelog, partition: 1 }).truncate(28)
-      })
-      expect(found.standby).toBe(false)
-    }))
-
-  it('when it has not been at the end for more than a minute: deletions may be gone', () =>
-    run(async () => {
-      const found = await spoiled(async () => {
-        const held = broker.faults.hold({ operation: 'read-partition', client: 'b', topic: changelog })
-        await held.reached
-        await sleep(environment, 70_000)
-      })
-      expect(found.standby).toBe(false)
     }))
 })
 

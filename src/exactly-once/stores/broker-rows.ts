@@ -24,6 +24,8 @@ export class ChangelogRows {
   torn: boolean = false
   #linked = false
   #confirmed = false
+  /** Of a commit whose head has yet to come, while heads are expected to follow each other: it may be lost before that. */
+  #pending: StateRow[] = []
   readonly #prefix: Buffer
   readonly #lasts: boolean
   /** Rows by the encoded name of their slot, then by key. Text is one byte per character. */
@@ -52,6 +54,7 @@ export class ChangelogRows {
   expectLast(): void {
     this.#linked = true
     this.#confirmed = false
+    this.#pending = []
   }
 
   apply(record: RawRecord): void {
@@ -64,7 +67,9 @@ export class ChangelogRows {
     if (key.length <= start || this.#prefix.compare(key, 0, start) !== 0) return
     if (key[start] === 0x68 /* h */) return this.#head(record, before)
     const end = key.indexOf(0, start)
-    this.#row(key.toString('latin1', start + 1, end), key.toString('latin1', end + 1), record.value)
+    const place = { slot: key.toString('latin1', start + 1, end), key: key.toString('latin1', end + 1) }
+    if (this.#linked) this.#pending.push({ ...place, value: record.value })
+    else this.#row({ ...place, value: record.value })
   }
 
   *rows(): Iterable<StateRow> {
@@ -84,12 +89,14 @@ export class ChangelogRows {
       const follows = number === (this.last?.number ?? NaN) + 1 && headerText(headers, 'previous') === this.last?.token
       if (!isLast && !follows) this.torn = true
       this.#confirmed = true
+      for (const row of this.#pending) this.#row(row)
+      this.#pending = []
     }
     this.last = { number, token, head: this.#lasts ? Buffer.from(value) : value }
     this.anchor = before
   }
 
-  #row(slot: string, key: string, value: Uint8Array | null): void {
+  #row({ slot, key, value }: StateRow): void {
     let rows = this.#slots.get(slot)
     if (!rows) this.#slots.set(slot, (rows = new Map()))
     const before = rows.get(key)

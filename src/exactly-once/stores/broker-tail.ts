@@ -7,6 +7,8 @@ import { ChangelogRows } from './broker-rows.ts'
 const lookEvery = 1_000
 /** After a failure, ms. */
 const tryAgainAfter = 5_000
+/** The most, of what fails again and again: heads of an older release tear what is read, and all of it would be read for each. */
+const longestPause = 300_000
 /** In one piece: what it takes to keep its rows is a few milliseconds of the thread. */
 const maxBytes = 1024 * 1024
 /**
@@ -35,6 +37,8 @@ export class ChangelogTail {
   #rows: ChangelogRows
   #since: Moment
   #follows: boolean
+  /** In a row. */
+  #tears = 0
 
   /** @param from what an earlier one has read */
   constructor(parts: TailParts, from?: TailEnd) {
@@ -58,7 +62,8 @@ export class ChangelogTail {
   async end(): Promise<TailEnd | undefined> {
     this.#stop.abort()
     await this.#running
-    return this.#rows.last && isFresh(this.#end, this.#parts.environment) ? this.#end : undefined
+    const { last } = this.#rows
+    return this.#follows && last && isFresh(this.#end, this.#parts.environment) ? this.#end : undefined
   }
 
   /** Stops, and has let go of its connection. */
@@ -76,6 +81,7 @@ export class ChangelogTail {
         try {
           if (!isFresh(this.#end, environment)) {
             reader = this.#close(reader)
+            if (this.#rows.torn) await sleep(environment, this.#pause(), signal)
             this.#forget()
           }
           reader ??= await this.#open()
@@ -86,8 +92,9 @@ export class ChangelogTail {
         } catch (error) {
           if (signal.aborted) return
           reader = this.#close(reader)
-          // Retention, another topic of that name, or what cannot be read: nothing of it counts. Else it goes on where it was.
-          if (!adapter.classify(error).retryable) this.#forget()
+          // Retention, another topic of that name, or what cannot be read: nothing of it counts. Nor does a first reading that is not of
+          // one piece: no head ties its parts together.
+          if (!this.#follows || !adapter.classify(error).retryable) this.#forget()
           await sleep(environment, tryAgainAfter, signal)
         }
     } finally {
@@ -101,6 +108,8 @@ export class ChangelogTail {
     const asked = now(environment)
     const { records, atEnd } = await reader.receive({ wait: 0, signal: this.#stop.signal })
     for (const record of records) this.#rows.apply(record)
+    // It has met a head while it followed, and that was the next one.
+    if (this.#rows.confirmed) this.#tears = 0
     if (atEnd && !this.#rows.torn) {
       if (!this.#follows) diagnose('changelog-followed', { task: this.#parts.task, records: this.#rows.records })
       this.#since = asked
@@ -112,8 +121,12 @@ export class ChangelogTail {
 
   async #open(): Promise<PartitionReader> {
     const { adapter, topic, partition } = this.#parts
-    const { position } = this.#rows
-    const from: StartAt = position === undefined ? 'earliest' : { after: position }
+    let from: StartAt = 'earliest'
+    if (this.#follows) {
+      // Half a commit may be of one that was lost meanwhile: it is read again, and the last head with it.
+      this.#rows.expectLast()
+      if (this.#rows.anchor !== undefined) from = { after: this.#rows.anchor }
+    }
     const opening = adapter.partitionReader!({ topic, partition, from, readCommitted: true, maxBytes })
     try {
       return await unlessAborted(opening, this.#stop.signal)
@@ -126,6 +139,10 @@ export class ChangelogTail {
   /** Not waited for: who takes the task over must not wait for a request to a broker that is gone. */
   #close(reader: PartitionReader | undefined): undefined {
     if (reader) this.#closing = Promise.all([this.#closing, reader.close().catch(() => {})])
+  }
+
+  #pause(): number {
+    return Math.min(tryAgainAfter * 2 ** this.#tears++, longestPause)
   }
 
   #forget(): void {
@@ -156,7 +173,7 @@ export interface TailEnd {
   readonly rows: ChangelogRows
   /** When the look was begun that found the end last; before that, when the first one was begun. */
   readonly since: Moment
-  /** It has found the end once. */
+  /** It has found the end once: from there on heads are tied to each other. */
   readonly follows: boolean
 }
 
