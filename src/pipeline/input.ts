@@ -10,7 +10,6 @@ import type { RecordMarks } from '../state/index.ts'
 import {
   fates,
   PartitionTracker,
-  silence,
   Tally,
   type Counts,
   type TallySnapshot,
@@ -18,6 +17,7 @@ import {
   type TrackerSnapshot
 } from '../watermark/index.ts'
 import { stalledAt, tellLost } from './gaps.ts'
+import { PartitionEnd } from './partition-end.ts'
 import { isSkipped } from './skips.ts'
 
 export type MutableCounts = { -readonly [Name in keyof Counts]: Counts[Name] }
@@ -50,8 +50,7 @@ export class PartitionInput {
   /** What became of its records, by spans of event time. */
   readonly tally: Tally
   readonly #marks: RecordMarks
-  /** Nothing has come since then, and nothing is waiting. */
-  #quietSince: number | undefined
+  readonly #end = new PartitionEnd()
   #queue: InputBatch[] = []
   #inHand = false
 
@@ -91,8 +90,9 @@ export class PartitionInput {
     return this.queued && !this.waits
   }
 
-  push(records: readonly RawRecord[]): void {
-    this.#quietSince = undefined
+  /** @param behind records behind them in the partition, where that is known @param now monotonic ms */
+  push(records: readonly RawRecord[], behind: number | undefined, now: number): void {
+    this.#end.received(records.at(-1)!.position, behind, now)
     this.#queue.push({ records, stamps: records.map(stampOf) })
     for (const record of records) this.queuedBytes += sizeOf(record)
   }
@@ -237,15 +237,17 @@ export class PartitionInput {
     )
   }
 
-  /** Takes in what the vitals say, and the silence. True when the watermark rose. */
+  /** Takes in what the vitals say, the silence, and that the partition was read to its end. True when the watermark rose. */
   learn(environment: Environment): boolean {
-    const { tracker } = this
+    const { tracker, bound, position } = this
+    const { capabilities, comparePositions } = bound.adapter
     const now = environment.monotonic()
     const rose = tracker.learn(this.membership)
-    if (!this.started || this.queued) this.#quietSince = undefined
-    else this.#quietSince ??= now
-    const quiet = this.#quietSince === undefined ? 0 : now - this.#quietSince
-    const waived = quiet >= silence && tracker.waive(now - silence)
+    const quiet = this.#end.quiet(now, this.started && !this.queued)
+    // Only a log has an end behind which nothing is missing.
+    const last = capabilities.positions === 'log' ? position : undefined
+    const before = this.#end.conclude(now, quiet, last, (left, right) => comparePositions(left, right))
+    const waived = before !== undefined && tracker.waive(before)
     return (tracker.lookIn !== undefined && tracker.silent(quiet, environment.now())) || waived || rose
   }
 }

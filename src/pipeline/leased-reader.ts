@@ -159,7 +159,7 @@ export class LeasedReader implements LogReader {
     const batch = place.take()
     if (!batch) return []
     const { topic, partition } = place
-    return [{ kind: 'records', topic, partition, records: batch, behind: undefined }]
+    return [{ kind: 'records', topic, partition, ...batch }]
   }
 
   #revoke(unit: string, deadline: number): void {

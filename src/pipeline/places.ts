@@ -22,9 +22,16 @@ export interface PlaceOptions extends TopicPartition {
   failed(error: unknown): void
 }
 
+/** What was received together. */
+interface Received<Item extends RawRecord> {
+  readonly records: readonly Item[]
+  /** Records behind these in the partition, where that is known. */
+  readonly behind: number | undefined
+}
+
 /** One partition that is being read: holds at most one batch until it is taken. */
 export interface Place extends TopicPartition {
-  take(): readonly RawRecord[] | undefined
+  take(): Received<RawRecord> | undefined
   /** Of a queue: everything up to this position may be acknowledged. */
   done(position: Position): Promise<void>
   close(): Promise<void>
@@ -36,6 +43,7 @@ export async function openPlace(adapter: AnyAdapter, environment: Environment, o
     const owner = epoch === undefined ? {} : { owner: { group, epoch } }
     return new LogPlace(
       await adapter.partitionReader({ topic, partition, from, readCommitted: true, maxBytes, ...owner }),
+      environment,
       options
     )
   }
@@ -52,7 +60,7 @@ export async function openPlace(adapter: AnyAdapter, environment: Environment, o
 abstract class Pumped<Item extends RawRecord> {
   readonly topic: string
   readonly partition: number
-  protected batch: readonly Item[] | undefined
+  protected batch: Received<Item> | undefined
   protected readonly abort: AbortController = new AbortController()
   readonly #options: PlaceOptions
   #pump: Promise<void> | undefined
@@ -63,7 +71,7 @@ abstract class Pumped<Item extends RawRecord> {
     this.#options = options
   }
 
-  protected abstract receive(signal: AbortSignal): Promise<readonly Item[]>
+  protected abstract receive(signal: AbortSignal): Promise<Received<Item>>
 
   protected start(): void {
     this.#pump ??= this.#fill().finally(() => (this.#pump = undefined))
@@ -78,9 +86,9 @@ abstract class Pumped<Item extends RawRecord> {
     const { signal } = this.abort
     try {
       while (!signal.aborted && this.batch === undefined) {
-        const records = await this.receive(signal)
-        if (records.length === 0) continue
-        this.batch = records
+        const received = await this.receive(signal)
+        if (received.records.length === 0) continue
+        this.batch = received
         this.#options.changed()
       }
     } catch (error) {
@@ -89,16 +97,22 @@ abstract class Pumped<Item extends RawRecord> {
   }
 }
 
+/** How often it is asked whether a partition has been read to its end, ms: on some brokers that is a request. */
+const endEvery = 5_000
+
 class LogPlace extends Pumped<RawRecord> implements Place {
   readonly #reader: PartitionReader
+  readonly #environment: Environment
+  #askedAt = -Infinity
 
-  constructor(reader: PartitionReader, options: PlaceOptions) {
+  constructor(reader: PartitionReader, environment: Environment, options: PlaceOptions) {
     super(options)
     this.#reader = reader
+    this.#environment = environment
     this.start()
   }
 
-  take(): readonly RawRecord[] | undefined {
+  take(): Received<RawRecord> | undefined {
     const { batch } = this
     this.batch = undefined
     if (batch) queueMicrotask(() => this.start())
@@ -112,8 +126,12 @@ class LogPlace extends Pumped<RawRecord> implements Place {
     await this.#reader.close()
   }
 
-  protected async receive(signal: AbortSignal): Promise<readonly RawRecord[]> {
-    return (await this.#reader.receive({ wait: 1_000, signal, end: false })).records
+  protected async receive(signal: AbortSignal): Promise<Received<RawRecord>> {
+    const now = this.#environment.monotonic()
+    const end = now >= this.#askedAt + endEvery
+    const { records, atEnd } = await this.#reader.receive({ wait: 1_000, signal, end })
+    if (end && records.length > 0) this.#askedAt = now
+    return { records, behind: end && atEnd ? 0 : undefined }
   }
 }
 
@@ -143,15 +161,16 @@ class QueuePlace extends Pumped<Delivery> implements Place {
     this.start()
   }
 
-  take(): readonly RawRecord[] | undefined {
+  take(): Received<RawRecord> | undefined {
     const { batch } = this
     this.batch = undefined
     if (!batch) return undefined
     queueMicrotask(() => this.start())
-    return batch.map(delivery => {
+    const records = batch.records.map(delivery => {
       this.#open.set(++this.#numbered, delivery.id)
       return { ...delivery, position: `${this.#numbered} ${delivery.position}` }
     })
+    return { records, behind: batch.behind }
   }
 
   // Law 2: only after the commit. An acknowledgement that is not confirmed means that the record may come again: the
@@ -172,13 +191,13 @@ class QueuePlace extends Pumped<Delivery> implements Place {
     this.#closed = true
     this.#timer?.cancel()
     await this.stopped()
-    const ids = [...this.#open.values(), ...(this.batch ?? []).map(delivery => delivery.id)]
+    const ids = [...this.#open.values(), ...(this.batch?.records ?? []).map(delivery => delivery.id)]
     if (ids.length > 0) await this.#subscription.release(ids).catch(() => {}) // their deadline passes
     await this.#subscription.close()
   }
 
-  protected receive(signal: AbortSignal): Promise<readonly Delivery[]> {
-    return this.#subscription.receive({ wait: 1_000, signal })
+  protected async receive(signal: AbortSignal): Promise<Received<Delivery>> {
+    return { records: await this.#subscription.receive({ wait: 1_000, signal }), behind: undefined }
   }
 
   // Handlers may be slow: what is in our hands stays there.
@@ -186,7 +205,7 @@ class QueuePlace extends Pumped<Delivery> implements Place {
     this.#timer = this.#environment.timer(
       renewal,
       () => {
-        const ids = [...this.#open.values(), ...(this.batch ?? []).map(delivery => delivery.id)]
+        const ids = [...this.#open.values(), ...(this.batch?.records ?? []).map(delivery => delivery.id)]
         const renewed = ids.length > 0 ? this.#subscription.extend(ids, hold).catch(() => {}) : Promise.resolve()
         void renewed.then(() => this.#closed || this.#renew())
       },

@@ -89,7 +89,7 @@ export class TaskRunner {
   push(event: RecordsReceived): void {
     const input = this.#task?.inputs.find(candidate => candidate.bound.topic.name === event.topic)
     if (!input?.started) return
-    input.push(event.records)
+    input.push(event.records, event.behind, this.#runtime.environment.monotonic())
     this.#flow(input)
     this.#wake.raise()
   }

@@ -38,3 +38,34 @@ it('a producer whose records no broker takes for a minute is waited for: none of
   stop.abort()
   await environment.run(Promise.all([running, steady.close(), stuck.close()]))
 })
+
+it('what retention took of a producer that has left holds nobody up, however busy its partition is', async () => {
+  const world = new World()
+  const { environment, broker } = world
+  broker.createTopic({ topic: 'readings', partitions: 1 })
+  const gone = await world.connect('gone')
+  const first = await environment.run(gone.producer(readings))
+  await environment.run(Promise.all([1, 2, 3].map(() => first.send({ key: 'gone', value: environment.now() }))))
+  await environment.run(gone.close())
+  const [log] = broker.findTopic('readings')!.partitions
+  log!.truncate(log!.end)
+  const steady = await world.connect('steady')
+  const producer = await environment.run(steady.producer(readings))
+  const seen: { late: boolean; watermark: number }[] = []
+  const look = processor({
+    name: 'look',
+    from: readings,
+    process: ({ late }, { watermark }) => void seen.push({ late, watermark })
+  })
+  const stop = new AbortController()
+  const running = world.worker().run(pipeline('app', [look]), { handleSignals: false, signal: stop.signal })
+  running.catch(() => {})
+  for (let second = 0; second < 90; second++) {
+    await environment.run(producer.send({ key: 'steady', value: environment.now() }))
+    await environment.advance(1_000)
+  }
+  expect(seen.filter(({ late }) => late)).toEqual([])
+  expect(environment.now() - seen.at(-1)!.watermark).toBeLessThan(5_000)
+  stop.abort()
+  await environment.run(Promise.all([running, steady.close()]))
+})

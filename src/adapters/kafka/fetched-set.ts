@@ -12,10 +12,18 @@ export interface FetchedSet {
   readonly highWatermark: number
 }
 
-/** What is handed over counts as delivered: after a pause reading goes on behind it. */
-export function eventOf({ state, set, highWatermark }: FetchedSet, records: readonly RawRecord[]): RecordsReceived {
+/**
+ * What is handed over counts as delivered: after a pause reading goes on behind it.
+ *
+ * @param isRest there is nothing more of the set but markers of transactions, which nobody is behind
+ */
+export function eventOf(
+  { state, set, highWatermark }: FetchedSet,
+  records: readonly RawRecord[],
+  isRest: boolean
+): RecordsReceived {
   const { topic, partition } = set
-  const last = Number(records.at(-1)!.position)
-  state.delivered = last + 1
-  return { kind: 'records', topic, partition, records, behind: Math.max(0, highWatermark - last - 1) }
+  state.delivered = Number(records.at(-1)!.position) + 1
+  const behind = Math.max(0, highWatermark - (isRest ? set.next : state.delivered))
+  return { kind: 'records', topic, partition, records, behind }
 }

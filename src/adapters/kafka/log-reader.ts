@@ -140,10 +140,10 @@ export class KafkaLogReader implements LogReader {
             // The first of them may be too much for what is left, but not for a receive of its own.
             const taken = events.length > 0 && sizeOf(records[0]!) > room ? 0 : count
             this.#queue.push({ ...queued, decoded: records.slice(taken) }, queued.set.bytes.byteLength, true)
-            if (taken > 0) events.push(eventOf(queued, records.slice(0, taken)))
+            if (taken > 0) events.push(eventOf(queued, records.slice(0, taken), false))
             break
           }
-          events.push(eventOf(queued, records))
+          events.push(eventOf(queued, records, true))
           for (const record of records) room -= sizeOf(record)
         }
       } catch (error) {
