@@ -55,20 +55,19 @@ function failing(inner: AnyAdapter, kind: 'seek' | 'open a partition', times: nu
   }
 }
 
-it.each([
-  ['seek', (adapter: AnyAdapter) => failing(adapter, 'seek', 3)],
-  ['open a partition', (adapter: AnyAdapter) => failing(ungrouped(adapter), 'open a partition', 3)]
-] as const)('a connection that breaks when a task is to %s is tried again', async (_, broken) => {
-  const environment = new SimulatedEnvironment()
-  const broker = new MemoryBroker()
-  const adapter = broken(memory({ broker, client: 'worker' }))
+/** Runs a stage for 20 s over a topic with one record, and stops it: what it has seen. */
+async function seenBy(
+  environment: SimulatedEnvironment,
+  broker: MemoryBroker,
+  adapter: AnyAdapter,
+  store: MemoryStore = new MemoryStore()
+): Promise<readonly number[]> {
   await adapter.open(environment)
   broker.createTopic({ topic: 'numbers', partitions: 1 })
   const record = { headers: noHeaders, stamp: undefined, timestamp: 0 }
   broker.appendAll([{ topic: 'numbers', partition: 0, key: text.encode('a'), value: number.encode(7), ...record }])
   const seen: number[] = []
   const look = processor({ name: 'look', from: numbers, process: ({ value }) => void seen.push(value) })
-  const store = new MemoryStore()
   const host = {
     environment,
     registry: undefined,
@@ -83,7 +82,17 @@ it.each([
   await environment.advance(20_000)
   stop.abort()
   await environment.run(running)
-  expect(seen).toEqual([7])
+  return seen
+}
+
+it.each([
+  ['seek', (adapter: AnyAdapter) => failing(adapter, 'seek', 3)],
+  ['open a partition', (adapter: AnyAdapter) => failing(ungrouped(adapter), 'open a partition', 3)]
+] as const)('a connection that breaks when a task is to %s is tried again', async (_, broken) => {
+  const environment = new SimulatedEnvironment()
+  const broker = new MemoryBroker()
+  const adapter = broken(memory({ broker, client: 'worker' }))
+  expect(await seenBy(environment, broker, adapter)).toEqual([7])
 })
 
 it('a task that is on its way out, and waits for its seek when the connection breaks, does not end the run', async () => {
@@ -112,32 +121,13 @@ it('a task that is on its way out, and waits for its seek when the connection br
       return Object.assign(Object.create(reader) as LogReader, { receive, close: () => reader.close() })
     }
   }
-  await adapter.open(environment)
-  broker.createTopic({ topic: 'numbers', partitions: 1 })
-  const record = { headers: noHeaders, stamp: undefined, timestamp: 0 }
-  broker.appendAll([{ topic: 'numbers', partition: 0, key: text.encode('a'), value: number.encode(7), ...record }])
   class SlowStore extends MemoryStore {
     override async acquire(task: TaskName): Promise<TaskLog> {
       await taking.promise
       return super.acquire(task)
     }
   }
-  const seen: number[] = []
-  const look = processor({ name: 'look', from: numbers, process: ({ value }) => void seen.push(value) })
-  const store = new SlowStore()
-  const host = {
-    environment,
-    registry: undefined,
-    adapterOf: () => adapter,
-    commitIn: 'store' as const,
-    openStore: async () => store
-  }
-  const stop = new AbortController()
-  const running = runPipeline(host, pipeline('app', [look]), runSettings({ handleSignals: false }), stop.signal)
-  running.catch(() => {})
-  await environment.advance(20_000)
-  stop.abort()
-  await environment.run(running)
+  const seen = await seenBy(environment, broker, adapter, new SlowStore())
   expect({ seen, readers }).toEqual({ seen: [7], readers: 2 })
 })
 
