@@ -186,6 +186,9 @@ export class World implements Surroundings {
       this.scheduler.now < this.healedAt + 10_000
     )
       this.story.tell(() => `${machine.name} gives up: ${error.message}`)
+    // It was told to stop, and waited for a destination that does not answer for longer than the shortest time to drain.
+    else if (this.running.get(machine)?.stop.signal.aborted && hangsLong(error))
+      this.story.tell(() => `${machine.name} stops: ${messageOf(error)}`)
     else this.failures.push(`${machine.name}: ${explain(error)}`)
     this.#ended(machine)
   }
@@ -196,6 +199,12 @@ export class World implements Surroundings {
     void this.running.get(machine)?.inner.close()
     this.running.delete(machine)
   }
+}
+
+/** A second to drain, and one more for a handler to heed its signal. */
+function hangsLong(error: unknown): boolean {
+  const [, seconds] = /do not come back: .* has been writing for (\d+) s/.exec(messageOf(error)) ?? []
+  return Number(seconds) >= 2
 }
 
 function explain(error: unknown): string {
