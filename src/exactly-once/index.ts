@@ -19,6 +19,7 @@ export type {
   TaskName,
   UnsentOutputs
 } from './store.ts'
+export { readToEnd } from './read-to-end.ts'
 export { GroupStore, OutputsFirst } from './stores/at-least-once.ts'
 export { BrokerStore, changelogTopic, type StandbyOptions } from './stores/broker.ts'
 export { DynamodbStore } from './stores/dynamodb.ts'

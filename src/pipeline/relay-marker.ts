@@ -2,7 +2,7 @@ import { view } from '../core/codec.ts'
 import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { noHeaders, type OutgoingRecord, type RawRecord } from '../core/record.ts'
-import type { TaskName } from '../exactly-once/index.ts'
+import { readToEnd, type TaskName } from '../exactly-once/index.ts'
 import type { AnyAdapter, CreateTopic, TopicPartition } from '../spec/index.ts'
 
 /** The compacted topic in which the tasks of a stage keep how far their outputs have come: on each broker that takes them in transactions. */
@@ -69,24 +69,12 @@ export function markerRecord(
  * Errors: `corrupt` for a marker of a newer release.
  */
 export async function lastRelayed(adapter: AnyAdapter, task: TaskName, place: TopicPartition): Promise<number> {
-  const reader = await adapter.partitionReader!({
-    ...place,
-    from: 'earliest',
-    readCommitted: true,
-    maxBytes: 8 * 1024 * 1024
-  })
   const key = Buffer.from(task.id)
   let last = 0
-  try {
-    for (let atEnd = false; !atEnd;) {
-      const received = await reader.receive({ wait: 100 })
-      // The broker may answer with an old place: what was relayed stays relayed.
-      for (const record of received.records) last = Math.max(last, commitOf(record, key, place))
-      atEnd = received.atEnd
-    }
-  } finally {
-    await reader.close()
-  }
+  await readToEnd(adapter, place, 'earliest', record => {
+    // The broker may answer with an old place: what was relayed stays relayed.
+    last = Math.max(last, commitOf(record, key, place))
+  })
   return last
 }
 

@@ -1,7 +1,5 @@
 /** Workers that stand by for each other, on a simulated clock: one is killed, and what comes out is counted again. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { describe, expect, it, onTestFinished } from 'vitest'
-import type { Diagnostics } from '../../src/core/diagnostics.ts'
+import { describe, expect, it } from 'vitest'
 import { sleep } from '../../src/core/environment.ts'
 import {
   keyed,
@@ -14,6 +12,7 @@ import {
   type Guarantee,
   type Pipeline
 } from '../../src/index.ts'
+import { heard } from '../support/heard.ts'
 import { World } from '../pipeline/world.ts'
 
 const keys = 40
@@ -47,20 +46,12 @@ function counting(world: World, total: number): Pipeline {
   return pipeline('standing-by', [feed, count])
 }
 
-function listen<Event extends 'changelog-read' | 'changelog-followed'>(event: Event): Diagnostics[Event][] {
-  const heard: Diagnostics[Event][] = []
-  const onMessage = (message: unknown): void => void heard.push(message as Diagnostics[Event])
-  subscribe(`tidemark:${event}`, onMessage)
-  onTestFinished(() => void unsubscribe(`tidemark:${event}`, onMessage))
-  return heard
-}
-
 describe('workers that stand by', () => {
   it.each<Guarantee>(['exactly-once', 'at-least-once'])('take over with little to read, %s', async guarantee => {
     const total = 4_000
     const world = new World({ commitIn: 'broker' })
-    const read = listen('changelog-read')
-    const followed = listen('changelog-followed')
+    const read = heard('changelog-read')
+    const followed = heard('changelog-followed')
     const app = counting(world, total)
     const owner = world.worker()
     void owner.run(app, { ...settings, guarantee })
@@ -86,7 +77,7 @@ describe('workers that stand by', () => {
 
   it('keep nothing where it was not asked for', async () => {
     const world = new World({ commitIn: 'broker' })
-    const followed = listen('changelog-followed')
+    const followed = heard('changelog-followed')
     const app = counting(world, 100)
     await Promise.race([world.run(app, { ...settings, standby: false }), world.environment.advance(20_000)])
     expect(followed).toEqual([])

@@ -4,8 +4,7 @@
  * (apache/pulsar#5891), no parking in batch mode (spring-cloud-stream#2317, #2951), a commit that goes past a record of a batch
  * that is not done (redpanda-data/connect#4009).
  */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import {
   failed,
   FatalError,
@@ -29,6 +28,7 @@ import {
 import { sleep } from '../../src/core/environment.ts'
 import { crash, drive, elapse, type DriveItem } from '../../src/testing/index.ts'
 import { runThroughChaos } from './chaos.ts'
+import { heard } from '../support/heard.ts'
 import { dice, seeds, World } from './world.ts'
 
 const words = topic('words', { key: text, value: text, eventTime: value => Number(value.slice(1)), partitions: 1 })
@@ -66,14 +66,6 @@ function start(world: World, app: Pipeline): ReturnType<World['worker']> {
   const worker = world.worker()
   void worker.run(app, { handleSignals: false, sessionTimeout: 1_000 }).catch(() => {})
   return worker
-}
-
-function heard(event: string): unknown[] {
-  const all: unknown[] = []
-  const listener = (message: unknown): void => void all.push(message)
-  subscribe(`tidemark:${event}`, listener)
-  onTestFinished(() => void unsubscribe(`tidemark:${event}`, listener))
-  return all
 }
 
 describe('what a batch handler gives', () => {

@@ -4,8 +4,7 @@
  * failed (dapr/dapr#5501, #5923), one refusal that parks a whole batch (apache/pulsar#5891), a failed consumer that looks
  * healthy (nestjs/nest#11910).
  */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import {
   FatalError,
   pipeline,
@@ -19,6 +18,7 @@ import {
   type WriteOutcome
 } from '../../src/index.ts'
 import { crash, drive } from '../../src/testing/index.ts'
+import { heard } from '../support/heard.ts'
 import { World } from './world.ts'
 
 const words = topic('words', { key: text, value: text, eventTime: value => Number(value.slice(1)), partitions: 1 })
@@ -54,14 +54,6 @@ async function begun(app: Pipeline, values: readonly string[]): Promise<World> {
     .run(app, { handleSignals: false })
     .catch(() => {})
   return world
-}
-
-function heard(event: string): unknown[] {
-  const all: unknown[] = []
-  const listener = (message: unknown): void => void all.push(message)
-  subscribe(`tidemark:${event}`, listener)
-  onTestFinished(() => void unsubscribe(`tidemark:${event}`, listener))
-  return all
 }
 
 describe('a batch of which single records fail', () => {

@@ -4,6 +4,7 @@ import { asStreamError, StreamError } from '../../core/errors.ts'
 import { noHeaders, type OutgoingRecord } from '../../core/record.ts'
 import type { AnyAdapter, FencedProducer, StartAt, TopicPartition } from '../../spec/index.ts'
 import type { StateRow } from '../../state/index.ts'
+import { readToEnd } from '../read-to-end.ts'
 import type { AppendOutcome, Commit, CommitStore, LastCommit, ReadBack, TaskLog, TaskName } from '../store.ts'
 import { ChangelogRows } from './broker-rows.ts'
 import { BrokerStandby } from './broker-standby.ts'
@@ -140,21 +141,7 @@ class BrokerTaskLog implements TaskLog {
 
   async #read(rows: ChangelogRows, from: StartAt): Promise<ChangelogRows> {
     const before = rows.records
-    const reader = await this.#adapter.partitionReader!({
-      ...this.#place,
-      from,
-      readCommitted: true,
-      maxBytes: 8 * 1024 * 1024
-    })
-    try {
-      for (let atEnd = false; !atEnd;) {
-        const received = await reader.receive({ wait: 100 })
-        for (const record of received.records) rows.apply(record)
-        atEnd = received.atEnd
-      }
-    } finally {
-      await reader.close()
-    }
+    await readToEnd(this.#adapter, this.#place, from, record => rows.apply(record))
     diagnose('changelog-read', { task: this.#task.id, records: rows.records - before, standby: before > 0 })
     return rows
   }
