@@ -20,4 +20,7 @@ export const kafkaCapabilities = {
   brokerTime: 'client'
 } as const
 
+/** Of one server: not each that speaks the protocol has transactions. */
+export type KafkaCapabilities = Omit<typeof kafkaCapabilities, 'transactions'> & { readonly transactions: boolean }
+
 void (kafkaCapabilities satisfies Capabilities)

@@ -7,7 +7,7 @@ import type { TransactionDriver } from '../../spec/transaction.ts'
 import { Lifecycle } from '../shared/lifecycle.ts'
 import { loadPeer } from '../shared/load-peer.ts'
 import { KafkaAdmin } from './admin.ts'
-import { kafkaCapabilities } from './capabilities.ts'
+import { kafkaCapabilities, type KafkaCapabilities } from './capabilities.ts'
 import type { KafkaClient, KafkaModule } from './client.ts'
 import { codecFinder, compressions, type FindCodec } from './compression.ts'
 import { Connection } from './connection.ts'
@@ -22,7 +22,7 @@ import { KafkaProducer } from './producer.ts'
 import { comparePositions } from './records.ts'
 import { KafkaTransactions } from './transaction.ts'
 
-export { kafkaCapabilities } from './capabilities.ts'
+export { kafkaCapabilities, type KafkaCapabilities } from './capabilities.ts'
 export type { KafkaClient, KafkaModule } from './client.ts'
 export { fromUrl, type KafkaOptions, kafkaOptions, type KafkaSasl } from './options.ts'
 
@@ -32,7 +32,7 @@ export { fromUrl, type KafkaOptions, kafkaOptions, type KafkaSasl } from './opti
  * @example
  * const client = await connect({ brokers: { default: kafka({ brokers: ['localhost:9092'] }) } })
  */
-export function kafka(options: KafkaOptions): Adapter<typeof kafkaCapabilities, KafkaClient | undefined> {
+export function kafka(options: KafkaOptions): Adapter<KafkaCapabilities, KafkaClient | undefined> {
   return new KafkaAdapter(readKafkaOptions(options))
 }
 
@@ -45,10 +45,10 @@ interface Opened {
   readonly findCodec: FindCodec
 }
 
-class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | undefined> {
+class KafkaAdapter implements Adapter<KafkaCapabilities, KafkaClient | undefined> {
   readonly specification = 'v1' as const
   readonly name = 'kafka'
-  readonly capabilities: typeof kafkaCapabilities = kafkaCapabilities
+  readonly capabilities: KafkaCapabilities
   readonly location: string
   readonly #options: ReadKafkaOptions
   readonly #lanes: Connection[] = []
@@ -58,6 +58,7 @@ class KafkaAdapter implements Adapter<typeof kafkaCapabilities, KafkaClient | un
 
   constructor(options: ReadKafkaOptions) {
     this.#options = options
+    this.capabilities = options.transactions ? kafkaCapabilities : { ...kafkaCapabilities, transactions: false }
     this.location = options.brokers.length > 0 ? `kafka://${options.brokers.join(',')}` : 'kafka (injected client)'
   }
 

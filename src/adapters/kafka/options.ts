@@ -33,6 +33,8 @@ export interface KafkaOptions {
   readonly heartbeatInterval?: number
   /** Ms after which the broker aborts a transaction that does not end. Default 60 000. */
   readonly transactionTimeout?: number
+  /** `false` for a server that speaks Kafka's protocol and has no transactions: outputs may repeat then. Default `true`. */
+  readonly transactions?: boolean
   /** Copies of a created topic. Default: what the broker is set to. */
   readonly replicationFactor?: number
   /** An instance of kafkajs's `Kafka`, or the module itself. With an instance the connection options are its own. */
@@ -65,6 +67,10 @@ export const kafkaOptions: OptionTable = {
   rebalanceTimeout: { kind: 'number', doc: 'ms that a revoked partition may take to be released; default 30000' },
   heartbeatInterval: { kind: 'number', doc: 'ms between heartbeats; default 500, at most a third of the session' },
   transactionTimeout: { kind: 'number', doc: 'ms after which the broker aborts an open transaction; default 60000' },
+  transactions: {
+    kind: 'boolean',
+    doc: 'false for a server that has no transactions: outputs may repeat; default true'
+  },
   replicationFactor: { kind: 'number', doc: "copies of a created topic; default: the broker's default" },
   client: { kind: 'any', doc: "an instance of kafkajs's Kafka, or its module" }
 }
@@ -107,6 +113,7 @@ export function readKafkaOptions(given: KafkaOptions): ReadKafkaOptions {
     rebalanceTimeout: options.rebalanceTimeout ?? 30_000,
     heartbeatInterval: options.heartbeatInterval ?? 500,
     transactionTimeout: options.transactionTimeout ?? 60_000,
+    transactions: options.transactions ?? true,
     replicationFactor: options.replicationFactor ?? -1,
     client
   }
