@@ -276,8 +276,10 @@ export class KafkaLogReader implements LogReader {
     this.#fetcher.stop()
     this.#holdings.close()
     await Promise.allSettled(this.#commits)
-    await orphans.leave(this.#options.group, this.#member.membership.memberId, data, environment)
-    await Promise.all([this.#member.stop(), membership.close()])
+    // First of all it joins no more: told by a heartbeat that it is unknown, it would become a new member that nobody ends.
+    const stopped = this.#member.stop()
+    await orphans.leave(this.#options.group, this.#member, stopped, data, environment)
+    await Promise.all([stopped, membership.close()])
     await data.close()
   }
 }

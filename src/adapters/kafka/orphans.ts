@@ -1,5 +1,6 @@
 import type { Environment } from '../../core/environment.ts'
 import type { Connection } from './connection.ts'
+import type { Membership } from './group-member.ts'
 import { within } from './within.ts'
 
 /** Ms that saying goodbye may take: a broker that cannot be reached must not hold up the end. */
@@ -18,8 +19,19 @@ export class Orphans {
     return this.#ids.get(group)?.pop() ?? ''
   }
 
-  /** Leaves the group; by sockets that do not wait for a rebalance. */
-  async leave(group: string, memberId: string, connection: Connection, environment: Environment): Promise<void> {
+  /**
+   * Leaves the group; by sockets that do not wait for a rebalance.
+   * @param stopped when the member has ended: one that joins for the first time has no name before that
+   */
+  async leave(
+    group: string,
+    member: { readonly membership: Membership },
+    stopped: Promise<void>,
+    connection: Connection,
+    environment: Environment
+  ): Promise<void> {
+    if (member.membership.memberId === '') await within(environment, patience, stopped)
+    const { memberId } = member.membership
     if (memberId === '') return
     const left = connection
       .coordinator('group', group)

@@ -91,17 +91,20 @@ describe.runIf(running)(`kafka over a network that breaks${notRun}`, () => {
     expect(network.opened - before).toBeLessThanOrEqual(2)
   })
 
+  const inGroup = (topic: string) => ({ group: topic, topics: [topic], sessionTimeout: 60_000, maxBytes: 1 << 18 })
+
+  async function assigned(reader: LogReader): Promise<number> {
+    for (const end = performance.now() + 20_000; performance.now() < end;)
+      for (const event of await reader.receive({ wait: 500 }))
+        if (event.kind === 'partitions-assigned') return event.partitions.length
+    return 0
+  }
+
   it('a member that could not leave its group does not hold up the next one', async () => {
     const network = new Network()
     const adapter = await behind(network)
     const topic = await createTopic(adapter, 2)
-    const options = { group: topic, topics: [topic], sessionTimeout: 60_000, maxBytes: 1 << 18 }
-    const assigned = async (reader: LogReader): Promise<number> => {
-      for (const end = performance.now() + 20_000; performance.now() < end;)
-        for (const event of await reader.receive({ wait: 500 }))
-          if (event.kind === 'partitions-assigned') return event.partitions.length
-      return 0
-    }
+    const options = inGroup(topic)
     const first = await adapter.logReader!(options)
     expect(await assigned(first)).toBe(2)
     network.cut()
@@ -112,6 +115,31 @@ describe.runIf(running)(`kafka over a network that breaks${notRun}`, () => {
     // Nor does one that the group has forgotten: it gets a new name.
     await second.close()
     expect(await assigned(await adapter.logReader!(options))).toBe(2)
+  }, 60_000)
+
+  it('a member that has left does not come back, though it hears from the group that it is unknown first', async () => {
+    const network = new Network()
+    const adapter = await behind(network)
+    const topic = await createTopic(adapter, 2)
+    const first = await adapter.logReader!(inGroup(topic))
+    expect(await assigned(first)).toBe(2)
+    network.lose(api.leave, 'silence')
+    await first.close()
+    const joins = network.seen.get(api.join)
+    expect(await assigned(await (await keep(open())).logReader!(inGroup(topic)))).toBe(2)
+    expect(network.seen.get(api.join)).toBe(joins)
+  }, 60_000)
+
+  it('a member that is closed while it joins for the first time leaves nobody behind', async () => {
+    const network = new Network()
+    const adapter = await behind(network)
+    const topic = await createTopic(adapter, 2)
+    const first = await adapter.logReader!(inGroup(topic))
+    // The first request gets a name, the second one waits with it for the others.
+    await network.sent(api.join)
+    await network.sent(api.join)
+    await first.close()
+    expect(await assigned(await (await keep(open())).logReader!(inGroup(topic)))).toBe(2)
   }, 60_000)
 
   it('shaken for some seconds, nothing hangs, nothing acknowledged is lost, nothing is torn', async () => {

@@ -6,7 +6,15 @@ import { broker } from './server.ts'
 const { Kafka } = createRequire(import.meta.url)('kafkajs') as KafkaModule
 
 /** Numbers of requests, which stand in the third pair of bytes of each. */
-export const api = { produce: 0, fetch: 1, metadata: 3, heartbeat: 12, endTransaction: 26 } as const
+export const api = {
+  produce: 0,
+  fetch: 1,
+  metadata: 3,
+  join: 11,
+  heartbeat: 12,
+  leave: 13,
+  endTransaction: 26
+} as const
 
 /**
  * What becomes of a request: it does not arrive; it is done and its answer does not come (the connection breaks); half of
@@ -21,6 +29,7 @@ export class Network {
   readonly #sockets = new Set<Socket>()
   #down = false
   #lost: { readonly apiKey: number; readonly what: Fault } | undefined
+  readonly #awaited = new Map<number, () => void>()
   /** Requests that were let through or lost, by number. */
   readonly seen: Map<number, number> = new Map()
   /** Connections that were tried. */
@@ -66,6 +75,11 @@ export class Network {
     this.#lost = { apiKey, what }
   }
 
+  /** The next request of the kind is on its way. */
+  sent(apiKey: number): Promise<void> {
+    return new Promise(resolve => this.#awaited.set(apiKey, resolve))
+  }
+
   #open(host: string, port: number, onConnect: () => void): Socket {
     this.opened++
     const socket = connect({ host, port: this.#down ? 1 : port }, onConnect)
@@ -75,6 +89,7 @@ export class Network {
     socket.write = ((bytes: Buffer) => {
       const apiKey = bytes.readInt16BE(4)
       this.seen.set(apiKey, (this.seen.get(apiKey) ?? 0) + 1)
+      this.#awaited.get(apiKey)?.()
       if (this.#lost?.apiKey !== apiKey) return write(bytes)
       const { what } = this.#lost
       this.#lost = undefined
