@@ -1,4 +1,5 @@
 import type { BoundTopic, ProducerReports } from '../broker/index.ts'
+import { waitForReaders } from './admission.ts'
 import {
   FailureRate,
   findTroubles,
@@ -57,6 +58,7 @@ export async function producerReports(
       await publisher.announce([report('joining', -Infinity, new Map())])
       // A queue forgets: who comes later must hear of it, too.
       if (adapter.capabilities.positions === 'none') publisher.report(report('joining', -Infinity, new Map()))
+      await waitForReaders(adapter, environment, topic.name, producer)
     },
     progress(watermark, last) {
       current = watermark

@@ -25,6 +25,13 @@ export interface Member {
  */
 export const silence = 30_000
 
+/**
+ * A round of vitals, ms. Who joins a topic that others write to waits for so long between its announcement and its first record;
+ * and who has not read the vitals to their end for so long does not raise a watermark. So a watermark never passes the
+ * first records of a producer that the reader has not heard of (docs/decisions/0016).
+ */
+export const round = 1_000
+
 function isSame(known: Member, watermark: number, last: ReadonlyMap<number, number>): boolean {
   if (known.watermark !== watermark || known.last.size !== last.size) return false
   for (const [partition, sequence] of last) if (known.last.get(partition) !== sequence) return false
@@ -36,8 +43,9 @@ export class TopicMembership {
   readonly members: Map<ProducerId, Member> = new Map()
   /** Counts changes, so that readers can tell at a glance. */
   version = 0
-  /** The vitals have been read to their end at least once. */
-  complete = false
+  #isTold = false
+  #isStale = false
+  #freshUntil = Infinity
   /** Who is not known by now is gone: of plain producers that were met before and have not been heard. */
   strangersLifted = false
 
@@ -87,18 +95,47 @@ export class TopicMembership {
     return true
   }
 
+  /** The vitals have been read to their end, once and lately: nobody unheard of may owe us the past. */
+  get complete(): boolean {
+    return this.#isTold && !this.#isStale
+  }
+
   /** The vitals were read to their end. */
   markComplete(): void {
-    if (this.complete) return
-    this.complete = true
+    if (this.#isTold) return
+    this.#isTold = true
     this.version++
   }
 
   /** Something may have been missed: somebody unheard of may owe us the past. */
   markIncomplete(): void {
-    if (!this.complete) return
-    this.complete = false
+    if (!this.#isTold) return
+    this.#isTold = false
     this.version++
+  }
+
+  /** The vitals were read to their end by a read that began at `began`, monotonic ms. True when that changed something. */
+  freshSince(began: number): boolean {
+    this.#freshUntil = began + round
+    return this.#mark(false)
+  }
+
+  /**
+   * Notices that the vitals have not been read for a round. Who hears nothing at all for as long as {@link silence} goes on without:
+   * vitals that are lost for good must not stop the time of a pipeline.
+   *
+   * @param now monotonic ms
+   */
+  lookAt(now: number): void {
+    const overdue = now - this.#freshUntil
+    this.#mark(overdue > 0 && overdue < silence)
+  }
+
+  #mark(isStale: boolean): boolean {
+    if (this.#isStale === isStale) return false
+    this.#isStale = isStale
+    this.version++
+    return true
   }
 
   /** Every producer has ended, and there was one. */

@@ -250,7 +250,7 @@ describe('concurrency by key', () => {
       .catch(() => {})
     // A few at a time: records of a key come while it waits, while it is tried again, and when it is through.
     const client = await world.connect('more')
-    const producer = await client.producer(words)
+    const producer = await world.environment.run(client.producer(words))
     for (let at = 50; at < 600; at += 10) {
       await world.environment.run(producer.sendAll(values.slice(at, at + 10)))
       await world.environment.advance(random() * 30)
