@@ -88,6 +88,8 @@ export class Workers implements AsyncDisposable {
       ['--disable-warning=ExperimentalWarning', program, JSON.stringify(this.#job)],
       {
         cwd: this.#job.folder,
+        // Sources are compiled once, as in a package that was built: not at each start, while the others are to work.
+        env: { ...process.env, NODE_COMPILE_CACHE: join(this.#job.folder, 'compiled') },
         stdio: ['ignore', 'pipe', 'pipe']
       }
     )

@@ -203,7 +203,7 @@ it('what producers say is there is not believed when retention has taken it', as
   const held = world.broker.faults.hold({ operation: 'receive' })
   await world.environment.run(held.reached)
   // A producer that reports and whose records are gone before they are read.
-  const late = await client.producer(numbers)
+  const late = await world.environment.run(client.producer(numbers))
   const sending = late.send({ key: 'a', value: 11 })
   await world.environment.run(sending)
   await world.environment.advance(3_000)

@@ -41,9 +41,8 @@ describe('one producer that is ahead of another in the same partition', () => {
   it('closes no windows of the other one', async () => {
     const world = new World()
     for (const each of [readings, sums]) world.broker.createTopic({ topic: each.name, partitions: 1 })
-    const [fast, slow] = await Promise.all(
-      ['fast', 'slow'].map(async name => (await world.connect(name)).producer(readings))
-    )
+    const clients = await Promise.all(['fast', 'slow'].map(name => world.connect(name)))
+    const [fast, slow] = await world.environment.run(Promise.all(clients.map(client => client.producer(readings))))
     const at = (key: string, time: number) => ({ key, value: 1, eventTime: begin + time })
     void world
       .worker()

@@ -339,10 +339,11 @@ describe('a shadow', () => {
     expect(await scene.compare()).toEqual({ left: 5, right: 5, same: 5, missing: 0, extra: 0, different: 0 })
 
     const client = await scene.world.connect('writer')
-    const left = await client.producer(counts)
-    const right = await client.producer(shadowTopic(counts, 'v2'))
+    const { environment } = scene.world
+    const left = await environment.run(client.producer(counts))
+    const right = await environment.run(client.producer(shadowTopic(counts, 'v2')))
     const send = (producer: typeof left, ...values: string[]): Promise<unknown> =>
-      scene.world.environment.run(producer.sendAll(values.map(value => ({ key: value[0]!, value }))))
+      environment.run(producer.sendAll(values.map(value => ({ key: value[0]!, value }))))
     await send(left, 'a-one', 'a-two', 'a-three', 'b-here', 'e-only')
     await send(right, 'a-one', 'a-three', 'b-there', 'f-only', 'f-again')
     const seen: string[] = []

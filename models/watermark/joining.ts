@@ -1,0 +1,121 @@
+import { encodeStamp, decodeStamp } from '../../src/core/stamp.ts'
+import { round, TopicMembership } from '../../src/watermark/membership.ts'
+import { PartitionTracker, type TrackerSnapshot } from '../../src/watermark/partition-tracker.ts'
+import { fromSnapshot } from '../../src/watermark/producer-progress.ts'
+import { noCounts, type Vitals } from '../../src/watermark/vitals.ts'
+import { modelsOf, type Family, type Model } from '../model.ts'
+
+/**
+ * A producer that joins another one, with time: it waits a round after its announcement, and a reader whose last read of the
+ * vitals began longer ago than that raises no watermark (docs/decisions/0016). The membership and the tracker are the product's.
+ */
+interface World {
+  /** In half rounds. */
+  readonly now: number
+  readonly announced: number | undefined
+  /** When the records of each producer happened; those on their way, in any order. */
+  readonly made: readonly (readonly number[])[]
+  readonly channel: readonly string[]
+  /** A read of the vitals that is under way: when it began, and what it will tell. */
+  readonly read: { readonly began: number; readonly hears: boolean } | undefined
+  readonly heard: boolean
+  readonly fresh: number
+  readonly tracker: TrackerSnapshot
+  readonly failure?: string
+}
+
+interface Rules {
+  readonly waits: boolean
+  readonly looks: boolean
+  /** A read is as fresh as its beginning, or as its answer. */
+  readonly counts: 'began' | 'ended'
+}
+
+const [steady, newcomer] = [0, 1]
+const half = round / 2
+const end = 4
+const most = [2, 1]
+const idOf = (producer: number): string => `${producer}`.padEnd(16, '-')
+
+function membershipOf({ heard, fresh, now }: World, looks: boolean): TopicMembership {
+  const membership = new TopicMembership()
+  for (const producer of heard ? [steady, newcomer] : [steady]) {
+    const outputs = new Map([['topic', { watermark: -Infinity, last: new Map<number, number>() }]])
+    const said = { producer: idOf(producer), task: `${producer}`, durable: false, state: 'joining', outputs } as const
+    const vitals: Vitals = { ...said, watermark: -Infinity, counts: noCounts, commit: 0, beat: 1 }
+    membership.report(vitals, 'topic', 0)
+  }
+  membership.markComplete()
+  membership.freshSince(fresh * half)
+  if (looks) membership.lookAt(now * half)
+  return membership
+}
+
+function learned(world: World, { looks }: Rules): World {
+  const tracker = new PartitionTracker(0, 0, world.tracker)
+  tracker.learn(membershipOf(world, looks))
+  return { ...world, tracker: tracker.snapshot() }
+}
+
+function arrived(world: World, name: string, rules: Rules): World {
+  const [producer = 0, sequence = 0] = name.split(':').map(Number)
+  const eventTime = world.made[producer]![sequence - 1]!
+  const stamp = decodeStamp(encodeStamp(idOf(producer), sequence, eventTime, eventTime, false))
+  const tracker = new PartitionTracker(0, 0, world.tracker)
+  tracker.learn(membershipOf(world, rules.looks))
+  const failure = eventTime < tracker.watermark ? `LATE ${name} of ${eventTime} at ${tracker.watermark}` : undefined
+  tracker.processed(stamp)
+  return { ...world, tracker: tracker.snapshot(), ...(failure !== undefined && { failure }) }
+}
+
+const family: Family<Rules, World> = {
+  rules: { waits: true, looks: true, counts: 'began' },
+  start: () => ({
+    now: 0,
+    announced: undefined,
+    made: [[], []],
+    channel: [],
+    read: undefined,
+    heard: false,
+    fresh: 0,
+    tracker: { watermark: null, producers: {} }
+  }),
+  successors(rules, world) {
+    const { now, announced, made, channel, read } = world
+    const found: [string, World][] = []
+    if (world.failure) return found
+    if (now < end) found.push(['time goes on', { ...world, now: now + 1 }])
+    if (announced === undefined) found.push(['the newcomer is announced', { ...world, announced: now }])
+    const admitted = announced !== undefined && (!rules.waits || now - announced >= round / half)
+    for (const producer of admitted ? [steady, newcomer] : [steady]) {
+      const sequence = made[producer]!.length + 1
+      if (sequence > most[producer]!) continue
+      const more = made.map((times, index) => (index === producer ? [...times, now] : times))
+      const name = `${producer}:${sequence}`
+      found.push([`${name} is sent`, { ...world, made: more, channel: [...channel, name].sort() }])
+    }
+    for (const name of channel) {
+      const rest = { ...world, channel: channel.filter(other => other !== name) }
+      found.push([`${name} arrives`, arrived(rest, name, rules)])
+    }
+    if (!read) found.push(['a read begins', { ...world, read: { began: now, hears: announced !== undefined } }])
+    else {
+      const fresh = rules.counts === 'began' ? read.began : now
+      const next = { ...world, read: undefined, heard: world.heard || read.hears, fresh }
+      found.push(['a read ends', learned(next, rules)])
+    }
+    return found
+  },
+  violation: (_, { failure }) => failure,
+  isGoal: (_, { tracker, made }) =>
+    made[newcomer]!.length === 1 && fromSnapshot(tracker.watermark) >= made[newcomer]![0]!
+}
+
+const model = modelsOf(family)
+
+export const joiningModels: readonly Model[] = [
+  model('W9', 'who joins waits a round; who has not read the vitals for a round raises no watermark', 'ok'),
+  model('W9.a', 'who joins does not wait', /LATE/, { waits: false }),
+  model('W9.b', 'the reader does not ask how old its vitals are', /LATE/, { looks: false }),
+  model('W9.c', 'vitals are as fresh as the answer, not as the question', /LATE/, { counts: 'ended' })
+]
