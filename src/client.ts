@@ -87,7 +87,10 @@ export class Client {
     return this.#health.report()
   }
 
-  /** A producer for one topic. See `Producer`. */
+  /**
+   * A producer for one topic. See `Producer`. Takes a second longer where others write to the topic: every reader has heard of it then, and
+   * none of its records is late because it was new.
+   */
   async producer<Key, Value>(
     topic: Topic<string, Key, Value>,
     options: ProducerOptions = {}

@@ -19,10 +19,14 @@ export class Freshness {
   read(began: number): boolean {
     this.#since = began
     this.#timer?.cancel()
+    const now = this.#environment.monotonic()
     // Who reads the topic looks by itself, but not while a handler takes its time.
-    this.#lookIn(began + round - this.#environment.monotonic(), silence)
+    this.#lookIn(began + round - now, silence)
     let news = false
-    for (const membership of this.#topics.values()) news = membership.freshSince(began) || news
+    for (const membership of this.#topics.values()) {
+      membership.freshSince(began)
+      news = membership.lookAt(now) || news
+    }
     return news
   }
 

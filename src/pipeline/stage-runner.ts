@@ -105,8 +105,7 @@ export class StageRunner {
       }
     }
     stopListening()
-    await standby?.close()
-    await this.#drain()
+    await Promise.all([standby?.close(), this.#drain()])
     if (this.#failure) throw this.#failure
   }
 

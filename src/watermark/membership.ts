@@ -114,24 +114,20 @@ export class TopicMembership {
     this.version++
   }
 
-  /** The vitals were read to their end by a read that began at `began`, monotonic ms. True when that changed something. */
-  freshSince(began: number): boolean {
+  /** The vitals were read to their end by a read that began at `began`, monotonic ms. */
+  freshSince(began: number): void {
     this.#freshUntil = began + round
-    return this.#mark(false)
   }
 
   /**
-   * Notices that the vitals have not been read for a round. Who hears nothing at all for as long as {@link silence} goes on without:
-   * vitals that are lost for good must not stop the time of a pipeline.
+   * Notices that the vitals have not been read for a round. True when that changed something. Who hears nothing for as long as
+   * {@link silence} goes on without: vitals that are lost for good must not stop the time of a pipeline.
    *
    * @param now monotonic ms
    */
-  lookAt(now: number): void {
+  lookAt(now: number): boolean {
     const overdue = now - this.#freshUntil
-    this.#mark(overdue > 0 && overdue < silence)
-  }
-
-  #mark(isStale: boolean): boolean {
+    const isStale = overdue > 0 && overdue < silence
     if (this.#isStale === isStale) return false
     this.#isStale = isStale
     this.version++
