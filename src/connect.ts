@@ -71,20 +71,30 @@ export async function readConfiguration(options: ConnectOptions): Promise<Client
       problems.add(`connect: unknown option '${name}'; known are ${known.join(', ')}${nearest(name, known)}`)
   const { environment = systemEnvironment, variables = process.env, registry, tracing } = options
   const brokers = new Map<string, AnyAdapter>()
-  const names = Object.keys(options.brokers ?? {})
-  if (names.length === 0) problems.add("connect: name at least one broker: { brokers: { default: 'file:./data' } }")
-  for (const [name, config] of Object.entries(options.brokers ?? {}))
+  const named = objectOf('brokers', options.brokers, problems)
+  const names = Object.keys(named ?? {})
+  if (named && names.length === 0)
+    problems.add("connect: name at least one broker: { brokers: { default: 'file:./data' } }")
+  for (const [name, config] of Object.entries(named ?? {}))
     await openAdapter(name, config, variables).then(
       adapter => brokers.set(name, adapter),
       error => problems.take(error)
     )
-  const named = topicBrokers(options.topics ?? {}, names, variables, problems)
+  const carrier = topicBrokers(objectOf('topics', options.topics, problems) ?? {}, names, variables, problems)
   const store = variables['TIDEMARK_STORE'] ?? options.store
   problems.collect(() => assertStore(store))
   problems.collect(() => runSettings({}, variables))
   problems.assertNone()
-  const topics = (topic: string): string => named(topic, 'default')!
-  return { environment, brokers, topics, vitals: named(vitalsTopic), store, registry, variables, tracing }
+  const topics = (topic: string): string => carrier(topic, 'default')!
+  return { environment, brokers, topics, vitals: carrier(vitalsTopic), store, registry, variables, tracing }
+}
+
+/** `undefined` when it is no object; an empty one when it is left out. */
+function objectOf<Part extends object>(name: string, given: Part | undefined, problems: Problems): Part | undefined {
+  if (given === undefined) return {} as Part
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given
+  problems.add(`connect: option '${name}' must be an object, with a name for each`)
+  return undefined
 }
 
 function topicBrokers(
@@ -100,8 +110,19 @@ function topicBrokers(
       `topic '${topic}' is to be on broker '${broker}', which is not one of ${brokers.join(', ')}${nearest(broker, brokers)}`
     )
   }
-  for (const [topic, where] of Object.entries(given))
-    problems.collect(() => check(topic, variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? where?.broker))
+  for (const [topic, where] of Object.entries(given)) {
+    const path = `topic '${topic}'`
+    if (typeof where !== 'object' || where === null || Array.isArray(where)) {
+      problems.add(`${path}: must be an object: { broker: '${brokers[0] ?? 'default'}' }`)
+      continue
+    }
+    for (const name of Object.keys(where))
+      if (name !== 'broker')
+        problems.add(`${path}: unknown option '${name}'; known is broker (partitions and the rest are in \`topic()\`)`)
+    const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? where.broker
+    if (typeof broker === 'string') problems.collect(() => check(topic, broker))
+    else if (broker !== undefined) problems.add(`${path}: option 'broker' must be the name of one of the brokers`)
+  }
   return (topic, otherwise) => {
     const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? otherwise
     return broker === undefined ? undefined : check(topic, broker)

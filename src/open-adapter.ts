@@ -1,5 +1,6 @@
 import { adapters, type AdapterOptions } from './adapters/index.ts'
 import { StreamError } from './core/errors.ts'
+import { Problems } from './core/problems.ts'
 import { readOptions, upperSnake, type Variables } from './core/options.ts'
 import type { AnyAdapter } from './spec/index.ts'
 
@@ -36,10 +37,15 @@ export async function openAdapter(name: string, given: BrokerConfig, variables: 
     )
   }
   const module = await load()
-  const { adapter: _, ...own } =
-    url === undefined ? (config as AdapterConfig) : { adapter: scheme, ...module.fromUrl(url) }
-  const options = readOptions(where, module.options, own, variables, variable)
-  return module.create(options as never)
+  const problems = new Problems('connect', where)
+  const adapter = problems.collect(() => {
+    const { adapter: _, ...own } =
+      url === undefined ? (config as AdapterConfig) : { adapter: scheme, ...module.fromUrl(url) }
+    const options = readOptions(where, module.options, own, variables, variable)
+    return module.create(options as never)
+  })
+  problems.assertNone()
+  return adapter!
 }
 
 function isAdapter(config: BrokerConfig): config is AnyAdapter {

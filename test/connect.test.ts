@@ -42,6 +42,18 @@ describe('connect', () => {
       'a topic on a broker that is none',
       { brokers: { default: 'memory:' }, topics: { trades: { broker: 'cloud' } } },
       "topic 'trades' is to be on broker 'cloud', which is not one of default"
+    ],
+    [
+      'what a topic is not configured with here',
+      { brokers: { default: 'memory:' }, topics: { trades: { partitons: 3 } } },
+      "topic 'trades': unknown option 'partitons'; known is broker"
+    ],
+    ['a topic that is no object', { brokers: { default: 'memory:' }, topics: { trades: 'cloud' } }, "topic 'trades'"],
+    ['brokers that are no object', { brokers: 'memory:' }, "option 'brokers' must be an object"],
+    [
+      'what an adapter finds wrong with its URL, by the name of the broker',
+      { brokers: { cloud: 'kafka://host?acks=some' } },
+      "broker 'cloud': kafka: option 'acks' must be one of all, leader, none"
     ]
   ])('refuses %s', async (_, options, message) => {
     expect(await error(options)).toMatchObject({ code: 'bad-config', message: expect.stringContaining(message) })

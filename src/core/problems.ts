@@ -3,11 +3,16 @@ import { StreamError } from './errors.ts'
 /** Everything that is wrong with a configuration, so that it is told at once and not one mistake at a time. */
 export class Problems {
   readonly #where: string
+  readonly #path: string
   readonly #found: string[] = []
 
-  /** @param where what is configured: `connect`, `run` */
-  constructor(where: string) {
+  /**
+   * @param where what is configured: `connect`, `run`
+   * @param path which part of it, for problems that do not say so themselves
+   */
+  constructor(where: string, path: string = '') {
     this.#where = where
+    this.#path = path
   }
 
   /** @param problem a sentence with the path, what is wrong there, and what to do */
@@ -28,7 +33,8 @@ export class Problems {
   /** Throws what is no problem of the configuration. */
   take(error: unknown): void {
     if (!StreamError.is(error) || error.code !== 'bad-config') throw error
-    this.#found.push(...(error.problems ?? [error.message]))
+    for (const problem of error.problems ?? [error.message])
+      this.#found.push(problem.startsWith(this.#path) ? problem : `${this.#path}: ${problem}`)
   }
 
   /** Throws `bad-config` with all of them. */
