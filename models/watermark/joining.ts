@@ -1,4 +1,5 @@
 import { encodeStamp, decodeStamp } from '../../src/core/stamp.ts'
+import { Belief } from '../../src/watermark/belief.ts'
 import { round, TopicMembership } from '../../src/watermark/membership.ts'
 import { PartitionTracker, type TrackerSnapshot } from '../../src/watermark/partition-tracker.ts'
 import { fromSnapshot } from '../../src/watermark/producer-progress.ts'
@@ -20,6 +21,10 @@ interface World {
   readonly read: { readonly began: number; readonly hears: boolean } | undefined
   readonly heard: boolean
   readonly fresh: number
+  /** Reads that have begun, and the last that came to the end. */
+  readonly begun: number
+  readonly ended: number
+  readonly belief: Pick<Belief, 'now' | 'before'>
   readonly tracker: TrackerSnapshot
   readonly failure?: string
 }
@@ -29,15 +34,18 @@ interface Rules {
   readonly looks: boolean
   /** A read is as fresh as its beginning, or as its answer. */
   readonly counts: 'began' | 'ended'
+  /** Each read takes longer than a round: what it tells is old when it comes. */
+  readonly slow: boolean
 }
 
 const [steady, newcomer] = [0, 1]
 const half = round / 2
-const end = 4
+const end = 5
+const mostReads = 2
 const most = [2, 1]
 const idOf = (producer: number): string => `${producer}`.padEnd(16, '-')
 
-function membershipOf({ heard, fresh, now }: World, looks: boolean): TopicMembership {
+function membershipOf({ heard, fresh, now, begun, ended }: World, looks: boolean): TopicMembership {
   const membership = new TopicMembership()
   for (const producer of heard ? [steady, newcomer] : [steady]) {
     const outputs = new Map([['topic', { watermark: -Infinity, last: new Map<number, number>() }]])
@@ -46,30 +54,37 @@ function membershipOf({ heard, fresh, now }: World, looks: boolean): TopicMember
     membership.report(vitals, 'topic', 0)
   }
   membership.markComplete()
-  membership.freshSince(fresh * half)
-  if (looks) membership.lookAt(now * half)
+  membership.readsBegun = ended
+  membership.readEnded(fresh * half, (looks ? now : fresh) * half)
+  membership.readsBegun = begun
   return membership
 }
 
-function learned(world: World, { looks }: Rules): World {
+function trackerOf(world: World, { looks }: Rules): PartitionTracker {
   const tracker = new PartitionTracker(0, 0, world.tracker)
+  Object.assign(tracker.belief, world.belief)
   tracker.learn(membershipOf(world, looks))
-  return { ...world, tracker: tracker.snapshot() }
+  return tracker
 }
+
+const after = (world: World, tracker: PartitionTracker): World => ({
+  ...world,
+  belief: { ...tracker.belief },
+  tracker: tracker.snapshot()
+})
 
 function arrived(world: World, name: string, rules: Rules): World {
   const [producer = 0, sequence = 0] = name.split(':').map(Number)
   const eventTime = world.made[producer]![sequence - 1]!
   const stamp = decodeStamp(encodeStamp(idOf(producer), sequence, eventTime, eventTime, false))
-  const tracker = new PartitionTracker(0, 0, world.tracker)
-  tracker.learn(membershipOf(world, rules.looks))
+  const tracker = trackerOf(world, rules)
   const failure = eventTime < tracker.watermark ? `LATE ${name} of ${eventTime} at ${tracker.watermark}` : undefined
   tracker.processed(stamp)
-  return { ...world, tracker: tracker.snapshot(), ...(failure !== undefined && { failure }) }
+  return { ...after(world, tracker), ...(failure !== undefined && { failure }) }
 }
 
 const family: Family<Rules, World> = {
-  rules: { waits: true, looks: true, counts: 'began' },
+  rules: { waits: true, looks: true, counts: 'began', slow: false },
   start: () => ({
     now: 0,
     announced: undefined,
@@ -78,6 +93,9 @@ const family: Family<Rules, World> = {
     read: undefined,
     heard: false,
     fresh: 0,
+    begun: 0,
+    ended: 0,
+    belief: { ...new Belief() },
     tracker: { watermark: null, producers: {} }
   }),
   successors(rules, world) {
@@ -98,11 +116,15 @@ const family: Family<Rules, World> = {
       const rest = { ...world, channel: channel.filter(other => other !== name) }
       found.push([`${name} arrives`, arrived(rest, name, rules)])
     }
-    if (!read) found.push(['a read begins', { ...world, read: { began: now, hears: announced !== undefined } }])
-    else {
+    if (!read && world.begun < mostReads)
+      found.push([
+        'a read begins',
+        { ...world, begun: world.begun + 1, read: { began: now, hears: announced !== undefined } }
+      ])
+    if (read && (!rules.slow || now - read.began > round / half)) {
       const fresh = rules.counts === 'began' ? read.began : now
-      const next = { ...world, read: undefined, heard: world.heard || read.hears, fresh }
-      found.push(['a read ends', learned(next, rules)])
+      const next = { ...world, read: undefined, heard: world.heard || read.hears, fresh, ended: world.begun }
+      found.push(['a read ends', after(next, trackerOf(next, rules))])
     }
     return found
   },
@@ -115,6 +137,9 @@ const model = modelsOf(family)
 
 export const joiningModels: readonly Model[] = [
   model('W9', 'who joins waits a round; who has not read the vitals for a round raises no watermark', 'ok'),
+  model('W9.s', 'the same where each read takes longer than a round: watermarks rise later, and rise', 'ok', {
+    slow: true
+  }),
   model('W9.a', 'who joins does not wait', /LATE/, { waits: false }),
   model('W9.b', 'the reader does not ask how old its vitals are', /LATE/, { looks: false }),
   model('W9.c', 'vitals are as fresh as the answer, not as the question', /LATE/, { counts: 'ended' })

@@ -6,7 +6,8 @@ export class Freshness {
   readonly #environment: Environment
   readonly #topics: ReadonlyMap<string, TopicMembership>
   readonly #onOld: () => void
-  #since: number | undefined
+  #reads = 0
+  #began: number | undefined
   #timer: Timer | undefined
 
   constructor(environment: Environment, topics: ReadonlyMap<string, TopicMembership>, onOld: () => void) {
@@ -15,24 +16,29 @@ export class Freshness {
     this.#onOld = onOld
   }
 
-  /** A read that began at `began`, monotonic ms, came to the end. True when watermarks that had to wait may rise again. */
-  read(began: number): boolean {
-    this.#since = began
+  /** A read of the vitals begins. Gives when, monotonic ms. */
+  begin(): number {
+    this.#reads++
+    for (const membership of this.#topics.values()) membership.readsBegun = this.#reads
+    return this.#environment.monotonic()
+  }
+
+  /** It has come to the end. True when watermarks that had to wait may rise. */
+  end(began: number): boolean {
+    this.#began = began
     this.#timer?.cancel()
     const now = this.#environment.monotonic()
     // Who reads the topic looks by itself, but not while a handler takes its time.
     this.#lookIn(began + round - now, silence)
     let news = false
-    for (const membership of this.#topics.values()) {
-      membership.freshSince(began)
-      news = membership.lookAt(now) || news
-    }
+    for (const membership of this.#topics.values()) news = membership.readEnded(began, now) || news
     return news
   }
 
   /** The topic is new to this reader. */
   tell(membership: TopicMembership): void {
-    if (this.#since !== undefined) membership.freshSince(this.#since)
+    if (this.#began !== undefined) membership.readEnded(this.#began, this.#environment.monotonic())
+    membership.readsBegun = this.#reads
   }
 
   close(): void {

@@ -228,7 +228,7 @@ export class VitalsView {
     this.#interrupt = new AbortController()
     const waiting = this.#refreshers.any && this.#missing === 'nothing'
     const hanging = this.#deafness.watch()
-    const began = this.#environment.monotonic()
+    const began = this.#freshness.begin()
     try {
       const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : patience, signal: this.#interrupt.signal })
       this.#deafness.answered()
@@ -242,7 +242,7 @@ export class VitalsView {
       }
       if (atEnd) {
         this.#live = true
-        news = this.#freshness.read(began) || news
+        if (!this.#queue) news = this.#freshness.end(began) || news // a queue tells of an end only to who asks
       }
       if (atEnd && this.#missing === 'nothing') this.#refreshers.read()
       if (news) this.#tellListeners()

@@ -95,9 +95,18 @@ export class TopicMembership {
     return true
   }
 
-  /** The vitals have been read to their end, once and lately: nobody unheard of may owe us the past. */
+  /** Reads of the vitals that have begun; and which of them was the last one to come to the end. */
+  readsBegun = 0
+  readsEnded = 0
+
+  /** The vitals have been read to their end, and nothing was missed since: nobody unheard of owes us the past. */
   get complete(): boolean {
-    return this.#isTold && !this.#isStale
+    return this.#isTold
+  }
+
+  /** That was too long ago: somebody may have joined since. */
+  get stale(): boolean {
+    return this.#isStale
   }
 
   /** The vitals were read to their end. */
@@ -114,24 +123,32 @@ export class TopicMembership {
     this.version++
   }
 
-  /** The vitals were read to their end by a read that began at `began`, monotonic ms. */
-  freshSince(began: number): void {
+  /**
+   * The last read that began came to the end of the vitals. True when watermarks that had to wait may rise.
+   *
+   * @param began when that was, monotonic ms
+   */
+  readEnded(began: number, now: number): boolean {
+    const had = this.#isStale
+    this.readsEnded = this.readsBegun
     this.#freshUntil = began + round
+    this.lookAt(now)
+    if (had && this.#isStale) this.version++
+    return had
   }
 
   /**
-   * Notices that the vitals have not been read for a round. True when that changed something. Who hears nothing for as long as
-   * {@link silence} goes on without: vitals that are lost for good must not stop the time of a pipeline.
+   * Notices that the vitals have not been read for a round. Who hears nothing for as long as {@link silence} goes on without: vitals
+   * that are lost for good must not stop the time of a pipeline.
    *
    * @param now monotonic ms
    */
-  lookAt(now: number): boolean {
+  lookAt(now: number): void {
     const overdue = now - this.#freshUntil
     const isStale = overdue > 0 && overdue < silence
-    if (this.#isStale === isStale) return false
+    if (this.#isStale === isStale) return
     this.#isStale = isStale
     this.version++
-    return true
   }
 
   /** Every producer has ended, and there was one. */
