@@ -20,13 +20,13 @@ export interface Loaded {
 export async function loadState(client: Client, from: ByteTopic, count: number): Promise<Loaded> {
   const name = fresh('load')
   const load = new Clock()
-  const stage = (onRecord: (found: Uint8Array | undefined, key: string) => void): ReturnType<typeof processor> =>
+  const stage = (onRecord: (found: Uint8Array | undefined, key: Uint8Array) => void): ReturnType<typeof processor> =>
     processor({
       name: 'load',
       from,
       state: { value: keyed(bytes) },
       process({ key, value }, { state }) {
-        onRecord(state.value.get(), Buffer.from(key).toString())
+        onRecord(state.value.get(), key)
         state.value.set(value)
       }
     })
@@ -37,8 +37,9 @@ export async function loadState(client: Client, from: ByteTopic, count: number):
   await produceAgain(client, from, sample, count)
   const restore = new Clock()
   restore.start()
-  const check = (found: Uint8Array | undefined, key: string): void => {
+  const check = (found: Uint8Array | undefined, bytes: Uint8Array): void => {
     restore.stop(count)
+    const key = Buffer.from(bytes).toString()
     if (!found || !values.get(key)?.equals(found)) throw new Error(`key ${key} was not restored`)
   }
   await runThrough(client, pipeline(name, [stage(check)]), sample)
