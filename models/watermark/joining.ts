@@ -1,5 +1,5 @@
 import { encodeStamp, decodeStamp } from '../../src/core/stamp.ts'
-import { Belief } from '../../src/watermark/belief.ts'
+import type { Belief } from '../../src/watermark/belief.ts'
 import { round, TopicMembership } from '../../src/watermark/membership.ts'
 import { PartitionTracker, type TrackerSnapshot } from '../../src/watermark/partition-tracker.ts'
 import { fromSnapshot } from '../../src/watermark/producer-progress.ts'
@@ -24,7 +24,7 @@ interface World {
   /** Reads that have begun, and the last that came to the end. */
   readonly begun: number
   readonly ended: number
-  readonly belief: Pick<Belief, 'now' | 'before'>
+  readonly belief: Belief['held']
   readonly tracker: TrackerSnapshot
   readonly failure?: string
 }
@@ -62,14 +62,14 @@ function membershipOf({ heard, fresh, now, begun, ended }: World, looks: boolean
 
 function trackerOf(world: World, { looks }: Rules): PartitionTracker {
   const tracker = new PartitionTracker(0, 0, world.tracker)
-  Object.assign(tracker.belief, world.belief)
+  tracker.belief.held = world.belief.map(each => ({ ...each }))
   tracker.learn(membershipOf(world, looks))
   return tracker
 }
 
 const after = (world: World, tracker: PartitionTracker): World => ({
   ...world,
-  belief: { ...tracker.belief },
+  belief: tracker.belief.held,
   tracker: tracker.snapshot()
 })
 
@@ -95,7 +95,7 @@ const family: Family<Rules, World> = {
     fresh: 0,
     begun: 0,
     ended: 0,
-    belief: { ...new Belief() },
+    belief: [],
     tracker: { watermark: null, producers: {} }
   }),
   successors(rules, world) {

@@ -34,4 +34,16 @@ describe('vitals that are older than a round', () => {
     membership.readEnded(10_000, 15_000)
     expect(belief.reached(9, membership), 'somebody has joined').toBe(9)
   })
+
+  it('rise also when they are only looked at once the next read has begun', () => {
+    const membership = new TopicMembership()
+    const belief = new Belief()
+    const seen: number[] = []
+    for (let read = 1; read < 5; read++) {
+      membership.readsBegun = read
+      if (read > 1) seen.push(belief.reached(7, membership))
+      membership.readEnded(read * 5_000, read * 5_000 + 4_000)
+    }
+    expect(seen).toEqual([-Infinity, -Infinity, 7])
+  })
 })

@@ -1,6 +1,7 @@
 """What a Python service does with pulsar-client: `interop.py write|read SERVICE_URL TOPIC [COUNT]`, JSON lines both ways."""
 import base64
 import json
+import os
 import sys
 
 import pulsar
@@ -38,3 +39,6 @@ else:
         print(json.dumps(row))
 
 client.close()
+sys.stdout.flush()
+# All is done. The threads of the native client do not always survive the end of the interpreter.
+os._exit(0)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { access, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -86,7 +87,7 @@ async function interop(words: readonly string[], input: string): Promise<string>
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk))
   child.stdin.end(input)
-  const code = await new Promise(resolve => child.once('close', resolve))
-  if (code !== 0) throw new Error(`interop.py ${words.join(' ')} ended with ${String(code)}: ${errors.slice(-2_000)}`)
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  if (code !== 0) throw new Error(`interop.py ${words.join(' ')} ended with ${code ?? signal}: ${errors.slice(-2_000)}`)
   return output
 }
