@@ -9,7 +9,6 @@ import { standbyModels } from './standby/index.ts'
 import { stateModels } from './state/index.ts'
 import { transactionModels } from './transactions.ts'
 import { watermarkModels } from './watermark/index.ts'
-import { joiningModels } from './watermark/joining.ts'
 
 export { check, type Checked, type Model } from './model.ts'
 
@@ -24,6 +23,5 @@ export const models: readonly Model[] = [
   ...leaseModels,
   ...stateModels,
   ...standbyModels,
-  ...watermarkModels,
-  ...joiningModels
+  ...watermarkModels
 ]

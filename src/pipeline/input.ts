@@ -242,7 +242,6 @@ export class PartitionInput {
     const { tracker, bound, position } = this
     const { capabilities, comparePositions } = bound.adapter
     const now = environment.monotonic()
-    this.membership.lookAt(now)
     const rose = tracker.learn(this.membership)
     const quiet = this.#end.quiet(now, this.started && !this.queued)
     // Only a log has an end behind which nothing is missing.

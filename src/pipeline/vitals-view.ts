@@ -4,16 +4,12 @@ import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import {
   Clocks,
   decodeVitalsMessage,
-  newest,
-  round,
   silence,
   TopicMembership,
   type Vitals,
   type VitalsMessage
 } from '../watermark/index.ts'
 import { Deafness } from './deafness.ts'
-import { Freshness } from './freshness.ts'
-import { Refreshers } from './refreshers.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
 import { isMissing, openVitals, restoreVitals } from './vitals-topic.ts'
 
@@ -21,10 +17,15 @@ import { isMissing, openVitals, restoreVitals } from './vitals-topic.ts'
 const settling = 1_000
 /** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
 const politeness = 150
-/** How long a read of the vitals waits for news, ms: they are to be read to their end more than once in a round. */
-const patience = 0.4 * round
 /** How long a task waits for word of a producer that nobody has told it of, ms; then it goes on, and time waits. */
 const introduction = 1_000
+
+/** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
+function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
+  if (known?.producer !== vitals.producer) return vitals
+  if (vitals.state === 'joining') return { ...known, state: 'joining' }
+  return vitals.commit < known.commit ? known : vitals
+}
 
 /**
  * What the vitals topic of one broker says, kept up to date in the background. One per run and broker: every stage asks
@@ -40,7 +41,7 @@ export class VitalsView {
   readonly #abort = new AbortController()
   #reader: PartitionReader | undefined
   #loop: Promise<void> | undefined
-  readonly #refreshers = new Refreshers()
+  #refreshers: { resolve: () => void; reject: (error: unknown) => void; rounds: number }[] = []
   #interrupt: AbortController | undefined
   #failure: unknown
   /** Of a queue, which has no past: who we are when we ask, when each task was last heard, and an answer that is due. */
@@ -59,7 +60,6 @@ export class VitalsView {
   /** Topic -> producers of it that have written before we heard of them, and whom we are asking for. */
   readonly #meeting = new Map<string, number>()
   #isOpen = false
-  readonly #freshness: Freshness
   /** The subscription was lost: what was said until the next one is not known yet. `asking`: it is being found out. */
   #missing: 'nothing' | 'something' | 'asking' = 'nothing'
 
@@ -69,7 +69,6 @@ export class VitalsView {
     this.#environment = environment
     this.#publisher = publisher
     this.#deafness = new Deafness(environment)
-    this.#freshness = new Freshness(environment, this.#topics, () => this.#tellListeners())
     this.#queue = adapter.capabilities.positions === 'none'
     this.#name = uuidv7(environment)
     // What this process says itself needs no way over a queue, which may lose it to us.
@@ -81,7 +80,7 @@ export class VitalsView {
     this.#onRetry = onRetry
     this.#loop = this.#run().catch(error => {
       this.#failure = error
-      this.#refreshers.fail(error)
+      for (const { reject } of this.#refreshers.splice(0)) reject(error)
     })
     await this.refresh()
     this.#isOpen = true
@@ -111,7 +110,6 @@ export class VitalsView {
     if (!membership) {
       this.#topics.set(name, (membership = new TopicMembership()))
       for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#heardAt(vitals))
-      this.#freshness.tell(membership)
       // The view is complete by the time anyone may ask, unless it has missed something since.
       if (this.#missing === 'nothing') membership.markComplete()
     }
@@ -126,10 +124,11 @@ export class VitalsView {
   /** Resolves when everything reported before this call has been taken in. */
   refresh(): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
-    // A receive under way may have begun before the report was written: only the next one counts.
-    const refreshed = this.#refreshers.wait(this.#interrupt ? 2 : 1)
-    this.#interrupt?.abort()
-    return refreshed
+    return new Promise((resolve, reject) => {
+      // A receive under way may have begun before the report was written: only the next one counts.
+      this.#refreshers.push({ resolve, reject, rounds: this.#interrupt ? 2 : 1 })
+      this.#interrupt?.abort()
+    })
   }
 
   /**
@@ -157,10 +156,6 @@ export class VitalsView {
   #completeAll(): void {
     if (this.#missing !== 'nothing') return
     for (const [name, membership] of this.#topics) if (!this.#meeting.has(name)) membership.markComplete()
-    this.#tellListeners()
-  }
-
-  #tellListeners(): void {
     for (const listener of this.#listeners) listener()
   }
 
@@ -168,10 +163,9 @@ export class VitalsView {
     this.#abort.abort()
     this.#interrupt?.abort()
     this.#answer?.cancel()
-    this.#freshness.close()
     await this.#loop
     await this.#reader?.close().catch(() => {})
-    this.#refreshers.end()
+    for (const { resolve } of this.#refreshers.splice(0)) resolve()
   }
 
   async #run(): Promise<void> {
@@ -226,11 +220,10 @@ export class VitalsView {
 
   async #receive(reader: PartitionReader): Promise<void> {
     this.#interrupt = new AbortController()
-    const waiting = this.#refreshers.any && this.#missing === 'nothing'
+    const waiting = this.#refreshers.length > 0 && this.#missing === 'nothing'
     const hanging = this.#deafness.watch()
-    const began = this.#freshness.begin()
     try {
-      const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : patience, signal: this.#interrupt.signal })
+      const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
       this.#deafness.answered()
       for (const record of records) if (record.value) this.#report(record.value)
       let news = records.length > 0
@@ -240,12 +233,9 @@ export class VitalsView {
         // Who lived would have been heard by now.
         if (this.#queue && this.#openedAt < before) news = membership.liftStrangers() || news
       }
-      if (atEnd) {
-        this.#live = true
-        if (!this.#queue) news = this.#freshness.end(began) || news // a queue tells of an end only to who asks
-      }
-      if (atEnd && this.#missing === 'nothing') this.#refreshers.read()
-      if (news) this.#tellListeners()
+      if (atEnd) this.#live = true
+      if (atEnd && this.#missing === 'nothing') this.#atEnd()
+      if (news) for (const listener of this.#listeners) listener()
     } finally {
       hanging.cancel()
       this.#interrupt = undefined
@@ -296,5 +286,14 @@ export class VitalsView {
 
   #heardAt({ task }: Vitals): number {
     return this.#heard.get(task) ?? this.#environment.monotonic()
+  }
+
+  #atEnd(): void {
+    const waiting = this.#refreshers
+    this.#refreshers = []
+    for (const refresher of waiting) {
+      if (--refresher.rounds <= 0) refresher.resolve()
+      else this.#refreshers.push(refresher)
+    }
   }
 }

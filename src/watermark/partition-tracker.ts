@@ -1,7 +1,6 @@
 import { bornAt } from '../core/environment.ts'
 import type { Estimate } from '../core/topic.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
-import { Belief } from './belief.ts'
 import { Estimator, restful } from './estimator.ts'
 import type { TopicMembership } from './membership.ts'
 import {
@@ -34,7 +33,6 @@ export type Verdict = 'new' | 'duplicate' | 'gap' | 'forgotten'
 export class PartitionTracker {
   /** Nothing earlier is still to come, except late records. Never goes back. */
   watermark: number
-  readonly belief: Belief = new Belief()
   readonly #producers = new Map<ProducerId, ProducerProgress>()
   readonly #partition: number
   readonly #foreign: Estimator
@@ -228,9 +226,7 @@ export class PartitionTracker {
       if (progress.watermark < lowest) lowest = progress.watermark
     }
     if (!anyone || lowest <= this.watermark) return false
-    const reached = this.#membership.stale ? this.belief.reached(lowest, this.#membership) : lowest
-    if (reached <= this.watermark) return false
-    this.watermark = reached
+    this.watermark = lowest
     return true
   }
 

@@ -20,7 +20,8 @@ it.each(['memory', 'file'])(
     ])
     const growth = JSON.parse(stdout) as Growth
     expect(growth).toMatchObject({ cycles: 50, leaked: [], listeners: 0 })
-    // What is kept per cycle, the records of a memory broker included; a client that stayed alive would be ten times this.
-    expect((growth.after - growth.before) / 38).toBeLessThan(40_000)
+    // What is kept per cycle, the records of a memory broker and its vitals included: some 32 kB, and more the longer a busy machine
+    // takes for it. A client that stayed alive would be 400.
+    expect((growth.after - growth.before) / 38).toBeLessThan(60_000)
   }
 )
