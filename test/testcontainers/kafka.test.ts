@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { KAFKA_USERS, kafkaAvailable, startKafka } from '../../testcontainers/kafka.ts'
 import type { Server } from '../../testcontainers/server.ts'
 import { freePorts, isFree } from '../../testcontainers/support/ports.ts'
+import { until } from '../support/records.ts'
 import { firstLine, isAlive, topicsAs, withAdmin } from './client.ts'
 
 const reason = inject('backends').includes('kafka') ? await kafkaAvailable() : 'BACKENDS leaves out kafka'
@@ -20,7 +21,9 @@ const topics = (server: Server): Promise<string[]> => withAdmin(server, admin =>
 
 async function createTopic(server: Server): Promise<string> {
   const topic = `topic-${randomUUID()}`
-  await withAdmin(server, admin => admin.createTopics({ topics: [{ topic, numPartitions: 3 }] }))
+  // The controller has it before the broker has heard of it, which kafkajs's own waiting takes for an error.
+  await withAdmin(server, admin => admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: false }))
+  await until(async () => (await topics(server)).includes(topic))
   return topic
 }
 
