@@ -110,6 +110,8 @@ function topicBrokers(
       `topic '${topic}' is to be on broker '${broker}', which is not one of ${brokers.join(', ')}${nearest(broker, brokers)}`
     )
   }
+  const namedFor = (topic: string): string | undefined =>
+    variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker
   for (const [topic, where] of Object.entries(given)) {
     const path = `topic '${topic}'`
     if (typeof where !== 'object' || where === null || Array.isArray(where)) {
@@ -119,12 +121,12 @@ function topicBrokers(
     for (const name of Object.keys(where))
       if (name !== 'broker')
         problems.add(`${path}: unknown option '${name}'; known is broker (partitions and the rest are in \`topic()\`)`)
-    const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? where.broker
+    const broker = namedFor(topic)
     if (typeof broker === 'string') problems.collect(() => check(topic, broker))
     else if (broker !== undefined) problems.add(`${path}: option 'broker' must be the name of one of the brokers`)
   }
   return (topic, otherwise) => {
-    const broker = variables[`TIDEMARK_TOPICS__${upperSnake(topic)}__BROKER`] ?? given[topic]?.broker ?? otherwise
+    const broker = namedFor(topic) ?? otherwise
     return broker === undefined ? undefined : check(topic, broker)
   }
 }
