@@ -16,6 +16,5 @@ for (const backend of ['memory', 'file']) {
   console.log(
     `${backend}: ${cycles} cycles, left open: ${leaked.join(', ') || 'nothing'}, heap ${megabytes(before)} -> ${megabytes(after)}`
   )
-  // A memory broker keeps what is written to it for as long as it lives: about 3 KiB a cycle.
   if (leaked.length > 0 || listeners > 0 || after > before + 8 * 1024 * 1024) process.exitCode = 1
 }

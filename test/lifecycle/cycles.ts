@@ -2,18 +2,21 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { systemEnvironment } from '../../src/core/environment.ts'
+import { openAdapter } from '../../src/open-adapter.ts'
 import { connect, number, pipeline, processor, source, text, topic } from '../../src/index.ts'
 
 const numbers = topic('numbers', { key: text, value: number, partitions: 1 })
 const doubled = topic('doubled', { key: text, value: number, partitions: 1 })
 
 export interface Growth {
+  /** Without those that warm up. */
   readonly cycles: number
-  /** Kinds of handles that are open at the end and were not after the first cycles. */
+  /** Kinds of handles that are open at the end and were not after those that warm up. */
   readonly leaked: readonly string[]
   /** Listeners on `process` at the end. */
   readonly listeners: number
-  /** Bytes of the heap, after the first cycles and at the end; 0 without --expose-gc. */
+  /** Bytes of the heap, after some cycles that warm up and at the end, with all topics deleted; 0 without --expose-gc. */
   readonly before: number
   readonly after: number
 }
@@ -56,6 +59,15 @@ const heap = (): number => {
   return process.memoryUsage().heapUsed
 }
 
+/** A memory broker keeps what is written to it, as a server would on its disk: that is not what a client leaves behind. */
+async function deleteTopics(url: string): Promise<void> {
+  const adapter = await openAdapter('default', url, {})
+  await adapter.open(systemEnvironment)
+  const admin = adapter.admin()
+  for (const name of await admin.listTopics()) await admin.deleteTopic(name)
+  await adapter.close()
+}
+
 const handles = (): string[] => process.getActiveResourcesInfo().sort()
 
 /** @param backend `memory` or `file` */
@@ -63,12 +75,14 @@ export async function cycles(backend: 'memory' | 'file', count: number): Promise
   const folder = backend === 'file' ? await mkdtemp(join(tmpdir(), 'tidemark-cycles-')) : ''
   const url = backend === 'file' ? `file:${folder}` : `memory:cycles-${process.pid}`
   try {
-    const warm = Math.min(20, Math.ceil(count / 4))
-    for (let round = 0; round < warm; round++) await cycle(url, round)
-    await new Promise(resolve => setTimeout(resolve, 200))
+    const live = async (at: string, rounds: number): Promise<void> => {
+      for (let round = 0; round < rounds; round++) await cycle(at, round)
+      await deleteTopics(at)
+      await new Promise(resolve => setTimeout(resolve, 200))
+    }
+    await live(`${url}/warm`, Math.min(20, Math.ceil(count / 4)))
     const [open, before] = [handles(), heap()]
-    for (let round = warm; round < count; round++) await cycle(url, round)
-    await new Promise(resolve => setTimeout(resolve, 200))
+    await live(url, count)
     const left = handles()
     for (const name of open) if (left.includes(name)) left.splice(left.indexOf(name), 1)
     const listeners = process.listenerCount('SIGTERM') + process.listenerCount('SIGINT')
