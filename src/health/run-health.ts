@@ -48,6 +48,8 @@ export class RunHealth {
   enter(phase: RunPhase, error?: unknown): void {
     if (this.isOver) return
     this.#phase = phase
+    // Through them everything that its tasks hold would stay for as long as the client does.
+    if (this.isOver) this.#letGo()
     if (phase !== 'starting') {
       this.#beganAnew = false
       this.answered()
@@ -71,8 +73,7 @@ export class RunHealth {
 
   /** It could not start, and will begin anew. */
   beginAnew(error: unknown): void {
-    this.stages = []
-    this.#scouts = []
+    this.#letGo()
     this.#phase = 'starting'
     this.#beganAnew = true
     this.tried(error)
@@ -123,6 +124,11 @@ export class RunHealth {
     return problems
   }
 
+  #letGo(): void {
+    this.stages = []
+    this.#scouts = []
+  }
+
   #goOn(): void {
     if (!this.interrupted) return
     this.interrupted = false
@@ -130,7 +136,7 @@ export class RunHealth {
   }
 
   get state(): RunState {
-    const tasks = this.isOver ? 0 : this.stages.reduce((sum, stage) => sum + stage.tasks.size, 0)
+    const tasks = this.stages.reduce((sum, stage) => sum + stage.tasks.size, 0)
     return { pipeline: this.pipeline, phase: this.#phase, tasks }
   }
 
