@@ -9,6 +9,7 @@ import { standbyModels } from './standby/index.ts'
 import { stateModels } from './state/index.ts'
 import { transactionModels } from './transactions.ts'
 import { watermarkModels } from './watermark/index.ts'
+import { joiningModels } from './watermark/joining.ts'
 
 export { check, type Checked, type Model } from './model.ts'
 
@@ -23,5 +24,6 @@ export const models: readonly Model[] = [
   ...leaseModels,
   ...stateModels,
   ...standbyModels,
-  ...watermarkModels
+  ...watermarkModels,
+  ...joiningModels
 ]

@@ -88,7 +88,7 @@ export class Client {
   }
 
   /**
-   * A producer for one topic. See `Producer`. Takes a second longer where others write to the topic: the readers have heard of it then, and
+   * A producer for one topic. See `Producer`. Takes a second longer where others write to the topic: every reader has heard of it then, and
    * none of its records is late because it was new.
    */
   async producer<Key, Value>(

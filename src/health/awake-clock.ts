@@ -1,5 +1,8 @@
 import type { Environment } from '../core/environment.ts'
 
+/** What is remembered of gaps: minutes of a process that can hardly do anything. */
+const mostGaps = 100
+
 /**
  * Time in which this process could have done something, ms. While the event loop stands still, or the machine sleeps, nobody
  * can make progress, and nobody is to blame for it: of a gap between two ticks at most `longest` counts. Never goes back,
@@ -10,6 +13,8 @@ export class AwakeClock {
   readonly #longest: number
   #awake = 0
   #tickedAt: number
+  /** The newest last: when it was over, monotonic ms, and what does not count of it. */
+  #gaps: { readonly end: number; readonly lost: number }[] = []
 
   constructor(environment: Environment, longest: number) {
     this.#environment = environment
@@ -27,7 +32,19 @@ export class AwakeClock {
     const gap = now - this.#tickedAt
     this.#awake += Math.min(gap, this.#longest)
     this.#tickedAt = now
+    if (gap > this.#longest) this.#gaps = [...this.#gaps.slice(1 - mostGaps), { end: now, lost: gap - this.#longest }]
     return gap
+  }
+
+  /** When it was that this process had yet to be awake for so long until now: monotonic ms. */
+  ago(milliseconds: number): number {
+    const now = this.#environment.monotonic()
+    let at = now - milliseconds - Math.max(0, now - this.#tickedAt - this.#longest)
+    for (const { end, lost } of this.#gaps.toReversed()) {
+      if (end <= at) break
+      at -= lost
+    }
+    return at
   }
 
   /** Milliseconds since the epoch of a point of this clock. */

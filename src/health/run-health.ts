@@ -20,7 +20,7 @@ export class RunHealth {
   interrupted: boolean = false
   readonly limits: Limits
   #scouts: (() => void)[] = []
-  readonly #clock: AwakeClock
+  readonly clock: AwakeClock
   #phase: RunPhase = 'starting'
   #since: number
   #error: unknown
@@ -32,7 +32,7 @@ export class RunHealth {
   constructor(pipeline: string, clock: AwakeClock, limits: Limits) {
     this.pipeline = pipeline
     this.limits = limits
-    this.#clock = clock
+    this.clock = clock
     this.#since = clock.now()
   }
 
@@ -54,16 +54,16 @@ export class RunHealth {
       this.#beganAnew = false
       this.answered()
     }
-    if (phase === 'running') this.#upSince = this.#clock.now()
+    if (phase === 'running') this.#upSince = this.clock.now()
     // For how long it has been interrupted counts from the first time.
     if (this.interrupted && (phase === 'starting' || phase === 'running')) return
     this.#error = error
-    this.#since = this.#clock.now()
+    this.#since = this.clock.now()
   }
 
   /** What it needs in order to start is away, and is tried again. */
   tried(error: unknown): void {
-    if (this.#phase === 'starting') this.#away = { since: this.#away?.since ?? this.#clock.now(), error }
+    if (this.#phase === 'starting') this.#away = { since: this.#away?.since ?? this.clock.now(), error }
   }
 
   /** It is not away. Of a start that begins anew only its end tells: what came before may have gone well all the time. */
@@ -82,14 +82,14 @@ export class RunHealth {
   /** It is refused what it was allowed, and will begin anew. */
   interrupt(error: unknown): void {
     this.beginAnew(error)
-    if (!this.interrupted) this.#since = this.#clock.now()
+    if (!this.interrupted) this.#since = this.clock.now()
     this.interrupted = true
     this.#error = error
   }
 
   /** @param outlets since when its outputs are not taken, each: monotonic ms */
   stage(name: string, outlets: readonly (() => number | undefined)[] = []): StagePulse {
-    const stage = new StagePulse(this.pipeline, name, this.#clock, outlets)
+    const stage = new StagePulse(this.pipeline, name, this.clock, outlets)
     stage.onBeat = () => {
       this.gotOn = true
       this.#goOn()
@@ -112,7 +112,7 @@ export class RunHealth {
     if (this.#phase === 'failed') return [this.#problem('failed', 'has failed and does not run any more')]
     const problems = this.stages.flatMap(stage => stage.look(this.limits))
     const { stalledAfter, unreachableAfter } = this.limits
-    const now = this.#clock.now()
+    const now = this.clock.now()
     // With nothing to do it gets nothing done: that nobody refuses it anything has to be enough.
     if (this.#phase === 'running' && now - this.#upSince >= unreachableAfter && problems.length === 0) this.#goOn()
     if (this.interrupted && now - this.#since >= unreachableAfter)
@@ -145,12 +145,12 @@ export class RunHealth {
     what: string,
     { since, error }: { since: number; error: unknown } = { since: this.#since, error: this.#error }
   ): HealthProblem {
-    const milliseconds = Math.round(this.#clock.now() - since)
+    const milliseconds = Math.round(this.clock.now() - since)
     const code = StreamError.is(error) ? ` (${error.code})` : ''
     return {
       cause,
       pipeline: this.pipeline,
-      since: this.#clock.wall(since),
+      since: this.clock.wall(since),
       milliseconds,
       message: `pipeline '${this.pipeline}' ${what}, for ${seconds(milliseconds)}${code}`,
       ...(error !== undefined && { error }),

@@ -1,14 +1,12 @@
 import { sleep, type Environment } from '../core/environment.ts'
 import type { ProducerId } from '../core/stamp.ts'
 import type { AnyAdapter } from '../spec/index.ts'
+import { round } from '../watermark/index.ts'
 import { VitalsView } from './vitals-view.ts'
 
-/** How long readers have to hear of a newcomer, ms: a round of vitals. */
-export const round = 1_000
-
 /**
- * For a plain producer that has just been announced: resolves when every reader of the topic has had time to hear of it. That is
- * after a {@link round}, and at once where nobody else writes to the topic: nothing raises a watermark then.
+ * For a plain producer that has just been announced: resolves when every reader of the topic has heard of it, or has stopped its
+ * watermark. That is after a {@link round}, and at once where nobody else writes to the topic: nothing raises a watermark then.
  */
 export async function waitForReaders(
   adapter: AnyAdapter,

@@ -4,12 +4,14 @@ import type { Environment } from '../core/environment.ts'
 import { StreamError } from '../core/errors.ts'
 import { sizeOf, type Position, type RawRecord, type StreamRecord } from '../core/record.ts'
 import { decodeStamp, type Stamp } from '../core/stamp.ts'
+import type { AwakeClock } from '../health/index.ts'
 import type { Skip } from '../exactly-once/index.ts'
 import type { StartAt } from '../spec/index.ts'
 import type { RecordMarks } from '../state/index.ts'
 import {
   fates,
   PartitionTracker,
+  silence,
   Tally,
   type Counts,
   type TallySnapshot,
@@ -175,11 +177,11 @@ export class PartitionInput {
   }
 
   /** Where order is not kept: gives up what has been missing for so long as the topic says. True when something was. */
-  passOver(environment: Environment, task: string, counts: MutableCounts): boolean {
+  passOver(clock: AwakeClock, task: string, counts: MutableCounts): boolean {
     const { tracker, bound, partition } = this
     const { gaps } = bound.topic
     if (typeof gaps !== 'object' || bound.adapter.capabilities.order !== 'none') return false
-    const given = tracker.giveUp(environment.monotonic(), gaps.skipAfter)
+    const given = tracker.giveUp(clock.now(), gaps.skipAfter)
     for (const gap of given) tellLost({ task, topic: bound.topic.name, partition }, gap, counts)
     return given.length > 0
   }
@@ -237,17 +239,22 @@ export class PartitionInput {
     )
   }
 
-  /** Takes in what the vitals say, the silence, and that the partition was read to its end. True when the watermark rose. */
-  learn(environment: Environment): boolean {
+  /**
+   * Takes in what the vitals say, the silence, and that the partition was read to its end. True when the watermark rose.
+   *
+   * @param clock while this process stood still it heard nothing: that is no silence
+   */
+  learn(environment: Environment, clock: AwakeClock): boolean {
     const { tracker, bound, position } = this
     const { capabilities, comparePositions } = bound.adapter
     const now = environment.monotonic()
+    this.membership.lookAt(now)
     const rose = tracker.learn(this.membership)
-    const quiet = this.#end.quiet(now, this.started && !this.queued)
+    const quiet = this.#end.quiet(clock.now(), this.started && !this.queued)
     // Only a log has an end behind which nothing is missing.
     const last = capabilities.positions === 'log' ? position : undefined
     const before = this.#end.conclude(now, quiet, last, (left, right) => comparePositions(left, right))
-    const waived = before !== undefined && tracker.waive(before)
+    const waived = before !== undefined && tracker.waive(Math.min(before, clock.ago(silence)))
     return (tracker.lookIn !== undefined && tracker.silent(quiet, environment.now())) || waived || rose
   }
 }

@@ -6,7 +6,7 @@ const pause = 1_000
 
 /**
  * What the reader of a partition can conclude about what has not come: when it was at the end of the partition, or when nothing has come
- * for long. Times are monotonic ms.
+ * for long. Times are monotonic ms, but for how long it is quiet: that is counted while the process is awake.
  */
 export class PartitionEnd {
   /** Nothing has come since then, and nothing is waiting. */
@@ -24,10 +24,10 @@ export class PartitionEnd {
     if (behind === 0) this.#ahead ??= { position: last, at: now }
   }
 
-  /** How long nothing has come, ms. @param isIdle nothing waits to be processed */
-  quiet(now: number, isIdle: boolean): number {
-    this.#quietSince = isIdle ? (this.#quietSince ?? now) : undefined
-    return this.#quietSince === undefined ? 0 : now - this.#quietSince
+  /** How long nothing has come, ms. @param awake now, of the clock that stands still with the process @param isIdle nothing waits to be processed */
+  quiet(awake: number, isIdle: boolean): number {
+    this.#quietSince = isIdle ? (this.#quietSince ?? awake) : undefined
+    return this.#quietSince === undefined ? 0 : awake - this.#quietSince
   }
 
   /**

@@ -234,7 +234,7 @@ export class StreamTask implements Committed, TaskTime {
     if (input.hasStranger(batch)) {
       // All tasks of a stage are announced before its first record: one look is enough (protocol H6).
       await this.#runtime.view.meet(input.bound.topic.name)
-      input.learn(this.#runtime.environment)
+      input.learn(this.#runtime.environment, this.#runtime.health.clock)
     }
     const prepared = prepareBatch(input.bound, batch.records)
     if (prepared) await prepared
@@ -250,10 +250,10 @@ export class StreamTask implements Committed, TaskTime {
   /** Takes in news of the producers; fires timers if time went on. */
   async learn(): Promise<void> {
     let rose = false
-    const { environment, settings } = this.#runtime
+    const { environment, settings, health } = this.#runtime
     for (const input of this.inputs) {
-      rose = input.learn(environment) || rose
-      if (input.passOver(environment, this.#name.id, this.counts)) this.dirty = rose = true
+      rose = input.learn(environment, health.clock) || rose
+      if (input.passOver(health.clock, this.#name.id, this.counts)) this.dirty = rose = true
       input.tracker.forget(environment.now(), settings.forgetProducersAfter)
     }
     if (rose || this.behind) await this.advance()

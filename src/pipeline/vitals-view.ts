@@ -4,12 +4,15 @@ import type { AnyAdapter, PartitionReader } from '../spec/index.ts'
 import {
   Clocks,
   decodeVitalsMessage,
+  newest,
   silence,
   TopicMembership,
   type Vitals,
   type VitalsMessage
 } from '../watermark/index.ts'
 import { Deafness } from './deafness.ts'
+import { Freshness } from './freshness.ts'
+import { Refreshers } from './refreshers.ts'
 import type { VitalsPublisher } from './vitals-publisher.ts'
 import { isMissing, openVitals, restoreVitals } from './vitals-topic.ts'
 
@@ -17,15 +20,10 @@ import { isMissing, openVitals, restoreVitals } from './vitals-topic.ts'
 const settling = 1_000
 /** On a queue: how long we wait with an answer, ms; whoever is first answers for all. */
 const politeness = 150
+/** How long a read of the vitals waits for news, ms: where none comes, it is one to the end, and there is more than one in a round. */
+const patience = 400
 /** How long a task waits for word of a producer that nobody has told it of, ms; then it goes on, and time waits. */
 const introduction = 1_000
-
-/** The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
-function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
-  if (known?.producer !== vitals.producer) return vitals
-  if (vitals.state === 'joining') return { ...known, state: 'joining' }
-  return vitals.commit < known.commit ? known : vitals
-}
 
 /**
  * What the vitals topic of one broker says, kept up to date in the background. One per run and broker: every stage asks
@@ -41,7 +39,7 @@ export class VitalsView {
   readonly #abort = new AbortController()
   #reader: PartitionReader | undefined
   #loop: Promise<void> | undefined
-  #refreshers: { resolve: () => void; reject: (error: unknown) => void; rounds: number }[] = []
+  readonly #refreshers = new Refreshers()
   #interrupt: AbortController | undefined
   #failure: unknown
   /** Of a queue, which has no past: who we are when we ask, when each task was last heard, and an answer that is due. */
@@ -52,7 +50,6 @@ export class VitalsView {
   readonly #heard = new Map<string, number>()
   readonly #repeated = new Set<string>()
   #answer: Timer | undefined
-  #openedAt = 0
   readonly #clocks = new Clocks()
   readonly #deafness: Deafness
   /** What comes now has just been said: the past is read. */
@@ -60,6 +57,7 @@ export class VitalsView {
   /** Topic -> producers of it that have written before we heard of them, and whom we are asking for. */
   readonly #meeting = new Map<string, number>()
   #isOpen = false
+  readonly #freshness: Freshness
   /** The subscription was lost: what was said until the next one is not known yet. `asking`: it is being found out. */
   #missing: 'nothing' | 'something' | 'asking' = 'nothing'
 
@@ -70,6 +68,7 @@ export class VitalsView {
     this.#publisher = publisher
     this.#deafness = new Deafness(environment)
     this.#queue = adapter.capabilities.positions === 'none'
+    this.#freshness = new Freshness(environment, this.#topics, this.#queue, () => this.#tellListeners())
     this.#name = uuidv7(environment)
     // What this process says itself needs no way over a queue, which may lose it to us.
     if (this.#queue) publisher?.onAnnounced(reports => this.#takeAll({ kind: 'reports', repeated: false, reports }))
@@ -80,11 +79,11 @@ export class VitalsView {
     this.#onRetry = onRetry
     this.#loop = this.#run().catch(error => {
       this.#failure = error
-      for (const { reject } of this.#refreshers.splice(0)) reject(error)
+      this.#refreshers.fail(error)
     })
     await this.refresh()
     this.#isOpen = true
-    this.#openedAt = this.#environment.monotonic()
+    this.#freshness.opened()
     if (!this.#queue || !this.#publisher) return
     await this.#publisher.ask(this.#name)
     await sleep(this.#environment, settling, this.#abort.signal).catch(() => {}) // closed already
@@ -110,6 +109,7 @@ export class VitalsView {
     if (!membership) {
       this.#topics.set(name, (membership = new TopicMembership()))
       for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#heardAt(vitals))
+      this.#freshness.tell(membership)
       // The view is complete by the time anyone may ask, unless it has missed something since.
       if (this.#missing === 'nothing') membership.markComplete()
     }
@@ -124,11 +124,10 @@ export class VitalsView {
   /** Resolves when everything reported before this call has been taken in. */
   refresh(): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
-    return new Promise((resolve, reject) => {
-      // A receive under way may have begun before the report was written: only the next one counts.
-      this.#refreshers.push({ resolve, reject, rounds: this.#interrupt ? 2 : 1 })
-      this.#interrupt?.abort()
-    })
+    // A receive under way may have begun before the report was written: only the next one counts.
+    const refreshed = this.#refreshers.wait(this.#interrupt ? 2 : 1)
+    this.#interrupt?.abort()
+    return refreshed
   }
 
   /**
@@ -156,6 +155,10 @@ export class VitalsView {
   #completeAll(): void {
     if (this.#missing !== 'nothing') return
     for (const [name, membership] of this.#topics) if (!this.#meeting.has(name)) membership.markComplete()
+    this.#tellListeners()
+  }
+
+  #tellListeners(): void {
     for (const listener of this.#listeners) listener()
   }
 
@@ -163,9 +166,10 @@ export class VitalsView {
     this.#abort.abort()
     this.#interrupt?.abort()
     this.#answer?.cancel()
+    this.#freshness.close()
     await this.#loop
     await this.#reader?.close().catch(() => {})
-    for (const { resolve } of this.#refreshers.splice(0)) resolve()
+    this.#refreshers.end()
   }
 
   async #run(): Promise<void> {
@@ -220,22 +224,22 @@ export class VitalsView {
 
   async #receive(reader: PartitionReader): Promise<void> {
     this.#interrupt = new AbortController()
-    const waiting = this.#refreshers.length > 0 && this.#missing === 'nothing'
+    const isKnown = this.#missing === 'nothing'
+    const toEnd = isKnown && (this.#refreshers.any || this.#freshness.isDue)
     const hanging = this.#deafness.watch()
+    const began = this.#freshness.begin()
     try {
-      const { records, atEnd } = await reader.receive({ wait: waiting ? 0 : 500, signal: this.#interrupt.signal })
+      const { records, atEnd } = await reader.receive({ wait: toEnd ? 0 : patience, signal: this.#interrupt.signal })
       this.#deafness.answered()
       for (const record of records) if (record.value) this.#report(record.value)
       let news = records.length > 0
-      const before = this.#environment.monotonic() - silence
-      for (const membership of this.#topics.values()) {
-        news = membership.liftSilent(before) || news
-        // Who lived would have been heard by now.
-        if (this.#queue && this.#openedAt < before) news = membership.liftStrangers() || news
-      }
       if (atEnd) this.#live = true
-      if (atEnd && this.#missing === 'nothing') this.#atEnd()
-      if (news) for (const listener of this.#listeners) listener()
+      // What was missed before that is told by now, too.
+      if (atEnd && isKnown && this.#missing === 'nothing') {
+        news = this.#freshness.end(began) || news
+        this.#refreshers.read()
+      }
+      if (news) this.#tellListeners()
     } finally {
       hanging.cancel()
       this.#interrupt = undefined
@@ -286,14 +290,5 @@ export class VitalsView {
 
   #heardAt({ task }: Vitals): number {
     return this.#heard.get(task) ?? this.#environment.monotonic()
-  }
-
-  #atEnd(): void {
-    const waiting = this.#refreshers
-    this.#refreshers = []
-    for (const refresher of waiting) {
-      if (--refresher.rounds <= 0) refresher.resolve()
-      else this.#refreshers.push(refresher)
-    }
   }
 }

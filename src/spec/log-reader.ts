@@ -99,8 +99,8 @@ export interface PartitionReader {
   /**
    * `atEnd` is true when everything that was *written* before the call has now been delivered or is known to be aborted:
    * with a transaction still open ahead it is false, so that a changelog read to its end has no record missing. An empty
-   * array after `wait`. A queue can only find out by a round trip: it does when `wait` is 0, and then takes its time; with a
-   * longer wait `atEnd` stays false.
+   * array after `wait`. With a `wait` of 0 the end is asked for, for as long as that takes: records that come all the time must not keep the
+   * answer away for ever. A queue can only find out by a round trip, which it makes for nothing else: with a longer wait `atEnd` stays false.
    */
   receive(options: ReceiveOptions): Promise<{ readonly records: readonly RawRecord[]; readonly atEnd: boolean }>
   close(): Promise<void>

@@ -15,7 +15,7 @@ export {
   type StageHealth
 } from './health.ts'
 export { isOverdue, patience, stageOf } from './overdue.ts'
-export { silence, TopicMembership, type Member } from './membership.ts'
+export { round, silence, TopicMembership, type Member } from './membership.ts'
 export { PartitionTracker, type TrackerSnapshot, type Verdict } from './partition-tracker.ts'
 export { fromSnapshot, ProducerProgress, toSnapshot, type TimeSnapshot } from './producer-progress.ts'
 export { decodeTally, mostSpans, Tally, type TallySnapshot } from './tally.ts'
@@ -31,7 +31,7 @@ export {
   type Signs,
   type Trouble
 } from './troubles.ts'
-export { decodeVitals, encodeVitals, fates, noCounts, vitalsTopic } from './vitals.ts'
+export { decodeVitals, encodeVitals, fates, newest, noCounts, vitalsTopic } from './vitals.ts'
 export {
   decodeVitalsMessage,
   encodeQuestion,

@@ -25,10 +25,22 @@ export interface Member {
  */
 export const silence = 30_000
 
+/**
+ * A round of vitals, ms. Who joins a topic that others write to waits for so long between its announcement and its first record;
+ * and who has not read the vitals to their end for so long does not raise a watermark. So a watermark never passes the
+ * first records of a producer that the reader has not heard of (docs/decisions/0016).
+ */
+export const round = 1_000
+
 function isSame(known: Member, watermark: number, last: ReadonlyMap<number, number>): boolean {
   if (known.watermark !== watermark || known.last.size !== last.size) return false
   for (const [partition, sequence] of last) if (known.last.get(partition) !== sequence) return false
   return true
+}
+
+/** A plain producer, not heard since `before`, that still counts. */
+function isGone({ durable, closed, lifted, heardAt }: Member, before: number): boolean {
+  return !durable && !closed && !lifted && heardAt < before
 }
 
 /** Who writes to a topic. Reports merge upwards: neither a watermark nor a sequence ever goes back. */
@@ -36,8 +48,10 @@ export class TopicMembership {
   readonly members: Map<ProducerId, Member> = new Map()
   /** Counts changes, so that readers can tell at a glance. */
   version = 0
-  /** The vitals have been read to their end at least once. */
-  complete = false
+  #isTold = false
+  #isStale = false
+  #freshUntil = Infinity
+  #staleSince: number | undefined
   /** Who is not known by now is gone: of plain producers that were met before and have not been heard. */
   strangersLifted = false
 
@@ -63,13 +77,20 @@ export class TopicMembership {
     this.version++
   }
 
+  /** Is there a plain producer whose silence since `before` would lift its hold? */
+  isSilent(before: number): boolean {
+    for (const member of this.members.values()) if (isGone(member, before)) return true
+    return false
+  }
+
   /**
-   * Lifts the hold of plain producers that were silent since `before`. True when that changed something.
+   * Lifts the hold of plain producers that were silent since `before`. True when that changed something. Call it only with all that
+   * was said by `before` + {@link silence} taken in.
    */
   liftSilent(before: number): boolean {
     const { version } = this
     for (const [producer, member] of this.members) {
-      if (member.durable || member.closed || member.lifted || member.heardAt >= before) continue
+      if (!isGone(member, before)) continue
       this.members.set(producer, { ...member, lifted: true })
       this.version++
     }
@@ -87,17 +108,61 @@ export class TopicMembership {
     return true
   }
 
+  /** Reads of the vitals that have begun; and which of them was the last one to come to the end. */
+  readsBegun = 0
+  readsEnded = 0
+
+  /** The vitals have been read to their end, and nothing was missed since: nobody unheard of owes us the past. */
+  get complete(): boolean {
+    return this.#isTold
+  }
+
+  /** That was too long ago: somebody may have joined since. */
+  get stale(): boolean {
+    return this.#isStale
+  }
+
   /** The vitals were read to their end. */
   markComplete(): void {
-    if (this.complete) return
-    this.complete = true
+    if (this.#isTold) return
+    this.#isTold = true
     this.version++
   }
 
   /** Something may have been missed: somebody unheard of may owe us the past. */
   markIncomplete(): void {
-    if (!this.complete) return
-    this.complete = false
+    if (!this.#isTold) return
+    this.#isTold = false
+    this.version++
+  }
+
+  /**
+   * The last read that began came to the end of the vitals. True when watermarks that had to wait may rise.
+   *
+   * @param began when that was, monotonic ms
+   */
+  readEnded(began: number, now: number): boolean {
+    const had = this.#isStale
+    this.readsEnded = this.readsBegun
+    this.#freshUntil = began + round
+    // Noticed anew, if it is old already.
+    this.#staleSince = undefined
+    this.lookAt(now)
+    if (had && this.#isStale) this.version++
+    return had
+  }
+
+  /**
+   * Notices that the vitals have not been read for a round. Who hears nothing for as long as {@link silence} from then on goes on without: vitals
+   * that are lost for good must not stop the time of a pipeline. A process that was stopped has noticed nothing, and waits all of it.
+   *
+   * @param now monotonic ms
+   */
+  lookAt(now: number): void {
+    this.#staleSince = now > this.#freshUntil ? (this.#staleSince ?? now) : undefined
+    const isStale = this.#staleSince !== undefined && now - this.#staleSince < silence
+    if (this.#isStale === isStale) return
+    this.#isStale = isStale
     this.version++
   }
 

@@ -1,6 +1,7 @@
 import { bornAt } from '../core/environment.ts'
 import type { Estimate } from '../core/topic.ts'
 import type { ProducerId, Stamp } from '../core/stamp.ts'
+import { Belief } from './belief.ts'
 import { Estimator, restful } from './estimator.ts'
 import type { TopicMembership } from './membership.ts'
 import {
@@ -33,6 +34,7 @@ export type Verdict = 'new' | 'duplicate' | 'gap' | 'forgotten'
 export class PartitionTracker {
   /** Nothing earlier is still to come, except late records. Never goes back. */
   watermark: number
+  readonly belief: Belief = new Belief()
   readonly #producers = new Map<ProducerId, ProducerProgress>()
   readonly #partition: number
   readonly #foreign: Estimator
@@ -226,7 +228,9 @@ export class PartitionTracker {
       if (progress.watermark < lowest) lowest = progress.watermark
     }
     if (!anyone || lowest <= this.watermark) return false
-    this.watermark = lowest
+    const reached = this.#membership.stale ? this.belief.reached(lowest, this.#membership) : lowest
+    if (reached <= this.watermark) return false
+    this.watermark = reached
     return true
   }
 

@@ -71,6 +71,13 @@ export interface Vitals {
 
 export const noCounts: Counts = { processed: 0, emitted: 0, parked: 0, late: 0, expired: 0, duplicates: 0, lost: 0 }
 
+/** Of two reports of a task. The announcement of a task that is known already says that it goes on, and nothing of how far it was. */
+export function newest(known: Vitals | undefined, vitals: Vitals): Vitals {
+  if (known?.producer !== vitals.producer) return vitals
+  if (vitals.state === 'joining') return { ...known, state: 'joining' }
+  return vitals.commit < known.commit ? known : vitals
+}
+
 const version = 1
 
 /** JSON, UTF-8, documented in `docs/vitals.md`. Readers ignore fields they do not know. */

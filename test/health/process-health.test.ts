@@ -123,6 +123,25 @@ describe('the health of a process', () => {
     expect(clock.wall(500)).toBe(now - 2_000)
   })
 
+  it('knows when it was that it had so long to go, awake', () => {
+    let now = 0
+    const environment = { ...new SimulatedEnvironment(), monotonic: () => now } as never
+    const clock = new AwakeClock(environment, 2_000)
+    for (now = 1_000; now <= 10_000; now += 1_000) clock.tick()
+    expect(clock.ago(4_000)).toBe(now - 4_000)
+    now = 70_000
+    // Of the minute in which it was stopped two seconds count, noticed or not.
+    for (const noticed of [false, true]) {
+      if (noticed) clock.tick()
+      expect(clock.ago(2_000), `noticed: ${noticed}`).toBe(10_000)
+      expect(clock.ago(5_000), `noticed: ${noticed}`).toBe(7_000)
+    }
+    for (now = 71_000; now <= 75_000; now += 1_000) clock.tick()
+    now = 75_000
+    expect(clock.ago(5_000)).toBe(70_000)
+    expect(clock.ago(8_000)).toBe(9_000)
+  })
+
   it('does not ask for ever once everything is over', async () => {
     const { pass, environment } = world()
     let asked = 0

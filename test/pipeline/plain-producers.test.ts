@@ -1,8 +1,7 @@
 /** Producers outside of a pipeline: who is here is waited for, also when nothing of it arrives. */
 import { expect, it } from 'vitest'
 import { json, pipeline, processor, text, topic } from '../../src/index.ts'
-import { round } from '../../src/pipeline/admission.ts'
-import { vitalsTopic } from '../../src/watermark/index.ts'
+import { round, vitalsTopic } from '../../src/watermark/index.ts'
 import { World } from './world.ts'
 
 const readings = topic('readings', { key: text, value: json<number>(), eventTime: at => at, partitions: 1 })
@@ -72,7 +71,7 @@ it('what retention took of a producer that has left holds nobody up, however bus
   await environment.run(Promise.all([running, steady.close()]))
 })
 
-it('a producer that joins others is not late, though the readers hear of it half a second after its announcement', async () => {
+it('a producer that joins others is not late, also when the readers hear of it seconds after its first records', async () => {
   const world = new World()
   const { environment, broker } = world
   broker.createTopic({ topic: 'readings', partitions: 1 })
@@ -101,9 +100,7 @@ it('a producer that joins others is not late, though the readers hear of it half
   // A read that is under way still hears what is said.
   await goOn(600)
   const joining = newcomer.producer(readings)
-  await goOn(500)
-  broker.faults.clear()
-  await goOn(1_000)
+  await goOn(1_500)
   const other = await environment.run(joining)
   broker.faults.fail({ operation: 'send', client: 'newcomer', topic: 'readings', times: 3 })
   sent.push(other.send({ key: 'newcomer', value: environment.now() }))
@@ -116,6 +113,33 @@ it('a producer that joins others is not late, though the readers hear of it half
   expect(seen.filter(({ late }) => late)).toEqual([])
   stop.abort()
   await environment.run(Promise.all([running, steady.close(), newcomer.close()]))
+})
+
+it('watermarks go on when the vitals have been lost for half a minute', async () => {
+  const world = new World()
+  const { environment, broker } = world
+  broker.createTopic({ topic: 'readings', partitions: 1 })
+  const behind: number[] = []
+  const look = processor({
+    name: 'look',
+    from: readings,
+    process: (_, { watermark }) => void behind.push(environment.now() - watermark)
+  })
+  const stop = new AbortController()
+  const running = world.worker().run(pipeline('app', [look]), { handleSignals: false, signal: stop.signal })
+  running.catch(() => {})
+  const steady = await world.connect('steady')
+  const one = await environment.run(steady.producer(readings))
+  await environment.advance(1_000)
+  broker.faults.fail({ operation: 'read-partition', topic: vitalsTopic, times: 1_000_000 })
+  for (let second = 0; second < 60; second++) {
+    await environment.run(one.send({ key: 'steady', value: environment.now() }))
+    await environment.advance(1_000)
+  }
+  expect(behind[20], 'it waits').toBeGreaterThan(15_000)
+  expect(behind.at(-1), 'it goes on').toBeLessThan(3_000)
+  stop.abort()
+  await environment.run(Promise.all([running, steady.close()]))
 })
 
 it('a producer waits for the readers where others write, and only there', async () => {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { memory, MemoryBroker } from '../../src/adapters/memory/index.ts'
+import { sleep } from '../../src/core/environment.ts'
 import { StreamError } from '../../src/core/errors.ts'
 import { VitalsPublisher } from '../../src/pipeline/vitals-publisher.ts'
 import { ensureTopic, VitalsView } from '../../src/pipeline/index.ts'
-import type { AnyAdapter } from '../../src/spec/index.ts'
+import type { AnyAdapter, PartitionReader } from '../../src/spec/index.ts'
 import { SimulatedEnvironment } from '../../src/testing/simulated-environment.ts'
-import { noCounts, vitalsTopic } from '../../src/watermark/index.ts'
+import { noCounts, silence, vitalsTopic } from '../../src/watermark/index.ts'
 import { Random } from '../../simulation/core/random.ts'
 import { Story } from '../../simulation/core/story.ts'
 import { queueUnordered } from '../../simulation/personalities/queue.ts'
@@ -15,12 +16,12 @@ const broker = new MemoryBroker()
 const kind = queueUnordered()
 
 /** A queue whose subscriptions can be broken: the receive under way rejects, and what comes until the next one is not kept. */
-function queue(client: string): { adapter: AnyAdapter; break(): void } {
-  const inner = memory({ broker, client })
-  void inner.open(environment)
+function queue(client: string, of = broker, time = environment): { adapter: AnyAdapter; break(): void } {
+  const inner = memory({ broker: of, client })
+  void inner.open(time)
   const parts = {
-    broker,
-    environment,
+    broker: of,
+    environment: time,
     random: new Random(1),
     story: new Story(() => 0, false),
     client,
@@ -130,6 +131,56 @@ describe('the vitals of a log, while they cannot be read', () => {
     await time.run(newcomer.open())
     expect(newcomer.tasks.get('p/task/0')).toMatchObject({ state: 'active', watermark: 5 })
     await time.run(Promise.all([newcomer.close(), view.close(), publisher.close()]))
+  })
+})
+
+describe('vitals that their reader did not hear for long', () => {
+  it.each([
+    ['a log', 'log'],
+    ['a queue', 'queue']
+  ])('are no silence of those who spoke all the time, on %s', async (_, kindOf) => {
+    const time = new SimulatedEnvironment()
+    const world = new MemoryBroker()
+    const inner = kindOf === 'log' ? memory({ broker: world, client: 'reader' }) : queue('reader', world, time).adapter
+    await inner.open(time)
+    await time.run(ensureTopic(inner, time, { topic: vitalsTopic, partitions: 1 }))
+    let until = 0
+    // As of a process that is stopped with an old answer in its hand.
+    const stopped = async (receive: () => ReturnType<PartitionReader['receive']>): ReturnType<typeof receive> => {
+      if (until <= time.monotonic()) return receive()
+      await sleep(time, until - time.monotonic())
+      return { records: [], atEnd: false }
+    }
+    const adapter = {
+      ...inner,
+      partitionReader: async (options: never) => {
+        const reader = await inner.partitionReader!(options)
+        return { receive: (given: never) => stopped(() => reader.receive(given)), close: () => reader.close() }
+      }
+    } as AnyAdapter
+    const theirs = new VitalsPublisher(inner, time, 1_000)
+    const speaker = { ...announcement('speaker'), durable: false, state: 'active' } as const
+    await time.run(theirs.announce([speaker]))
+    const ours = new VitalsPublisher(inner, time, 1_000)
+    const view = new VitalsView(adapter, time, ours)
+    await time.run(view.open())
+    const { members } = view.topic('totals')
+    const lifted = (): boolean[] => [...members.values()].map(member => member.lifted)
+
+    let heard: boolean[] = []
+    view.onChange(() => (heard = [...heard, ...lifted()]))
+    until = time.monotonic() + 40_000
+    for (let second = 0; second < 45; second++) {
+      theirs.report({ ...speaker, watermark: second })
+      await time.advance(1_000)
+    }
+    expect(new Set([...heard, ...lifted()])).toEqual(new Set([false]))
+
+    // From here on it is silent.
+    theirs.forget(speaker.producer)
+    await time.advance(silence + 5_000)
+    expect(lifted()).toEqual([true])
+    await time.run(Promise.all([view.close(), ours.close(), theirs.close()]))
   })
 })
 

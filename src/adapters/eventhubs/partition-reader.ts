@@ -78,7 +78,8 @@ export class EventhubsPartitionReader implements PartitionReader {
     for (;;) {
       if (this.#closed) throw closedError()
       if (signal?.aborted) throw abortedError(signal)
-      if (this.#queue.length > 0) {
+      // Who does not wait asks for the end: records that come meanwhile must not keep the answer from it.
+      if (this.#queue.length > 0 && (wait > 0 || !wanted || isAnswered(end) || this.#failure)) {
         const records = this.#take()
         return { records, atEnd: end?.last !== undefined && this.#delivered >= end.last }
       }
@@ -269,6 +270,8 @@ function split({ records, bytes }: Chunk, maxBytes: number): [Chunk, Chunk] {
     { records: records.slice(count), bytes: bytes - size }
   ]
 }
+
+const isAnswered = (end: EndCheck | undefined): boolean => end?.last !== undefined || end?.failure !== undefined
 
 interface EndCheck {
   last: number | undefined

@@ -118,9 +118,13 @@ export class KinesisPartitionReader implements PartitionReader, BranchListener {
     for (;;) {
       if (this.#closed) throw closedError()
       if (signal?.aborted) throw abortedError(signal)
-      if (this.#queue.length > 0) {
+      const left = started + wait - this.#environment.monotonic()
+      const knowsEnd = this.#hasSeenEnd(started)
+      // Who does not wait asks for the end: records that come meanwhile must not keep the next answer of the shards from it.
+      const must = wait > 0 || this.#failure || this.room <= 0 || left <= -overtime
+      if (this.#queue.length > 0 && (must || knowsEnd)) {
         const records = this.#take()
-        return { records, atEnd: this.#isEnd(started) }
+        return { records, atEnd: knowsEnd && this.#queue.length === 0 }
       }
       if (this.#failure) {
         const { error } = this.#failure
@@ -128,9 +132,7 @@ export class KinesisPartitionReader implements PartitionReader, BranchListener {
         throw error
       }
       if (this.#branches.size === 0 && !this.#attaching && !this.#timer) this.#reattach()
-      const left = started + wait - this.#environment.monotonic()
-      const atEnd = this.#isEnd(started)
-      if ((left <= 0 && atEnd) || left <= -overtime) return { records: [], atEnd }
+      if ((left <= 0 && knowsEnd) || left <= -overtime) return { records: [], atEnd: knowsEnd }
       // The end of the shards is looked for anyway: the answer is on its way.
       await this.#signal.wait(left > 0 ? left : left + overtime, signal)
     }
@@ -181,8 +183,8 @@ export class KinesisPartitionReader implements PartitionReader, BranchListener {
     this.#signal.raise()
   }
 
-  #isEnd(since: number): boolean {
-    if (this.#queue.length > 0 || this.#branches.size === 0 || this.#attaching || this.#timer) return false
+  #hasSeenEnd(since: number): boolean {
+    if (this.#branches.size === 0 || this.#attaching || this.#timer) return false
     for (const branch of this.#branches.keys()) if (branch.endSeenAt < since) return false
     return true
   }

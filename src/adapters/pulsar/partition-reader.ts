@@ -98,7 +98,8 @@ export class PulsarPartitionReader implements PartitionReader {
     for (;;) {
       if (this.#closed) throw closedError()
       if (signal?.aborted) throw abortedError(signal)
-      if (this.#queue.length > 0) {
+      // Who does not wait asks for the end: records that come meanwhile must not keep the answer from it.
+      if (this.#queue.length > 0 && (wait > 0 || isAnswered(end) || this.#failure)) {
         const records = this.#take()
         return {
           records,
@@ -261,6 +262,8 @@ export class PulsarPartitionReader implements PartitionReader {
     this.#signal.raise()
   }
 }
+
+const isAnswered = (end: EndCheck | undefined): boolean => end?.last !== undefined || end?.failure !== undefined
 
 interface EndCheck {
   last: MessageId | undefined

@@ -47,6 +47,38 @@ export const partitionReaderCases: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: 'who does not wait comes to the end, though records come all the time',
+    applies: log,
+    async run(context) {
+      const topic = await context.topic()
+      const producer = await context.producer()
+      const reader = await context.partitionReader(topic)
+      const writers = 16
+      let written = 0
+      let isOver = false
+      const write = async (): Promise<void> => {
+        while (!isOver && !context.signal.aborted)
+          await context.sendNumbers(topic, 0, written, (written += 1), producer)
+      }
+      const reading = async (): Promise<void> => {
+        let read = 0
+        for (let before = 0, misses = 0; before < 200;) {
+          before = written
+          const batch = await reader.receive({ wait: 0, signal: context.signal })
+          read += batch.records.length
+          // The last ones may not have been acknowledged.
+          if (batch.atEnd) assert.ok(read >= before - writers, `${read} records were read at the end of ${before}`)
+          else {
+            before = 0
+            assert.ok(++misses < 50, `${misses} reads, and ${read} records, but never the end`)
+          }
+        }
+      }
+      await Promise.all([...Array.from({ length: writers }, write), reading().finally(() => (isOver = true))])
+    }
+  },
+  {
+    group,
     name: 'a new reader finds everything that was acknowledged before it was opened',
     applies: log,
     async run(context) {
