@@ -1,11 +1,13 @@
 import type { Codec } from '../core/codec.ts'
 import { asStreamError, StreamError } from '../core/errors.ts'
+import { given, keep } from './kept.ts'
 import type { KeyedDefinition, Lifetime } from './keyed.ts'
 import { formOf, lapseOf, payloadOf, slotOf, timedRow, type RowForm, type RowPlace, type StateRow } from './row.ts'
 
 /** What is known of one key of one state. */
 export interface Cell {
   readonly key: string
+  /** As it is kept: see `given`. */
   value: unknown
   /** `false`: it is known that there is no value. */
   present: boolean
@@ -104,7 +106,7 @@ export class Cells {
       return
     }
     const cell = this.#cells.get(key) ?? this.#add(key)
-    cell.value = this.codec.decode(payloadOf(value, form))
+    cell.value = keep(this.codec.decode(payloadOf(value, form)))
     cell.present = true
     cell.lapsesAt = lapseOf(value, form)
     cell.stored = form
@@ -147,6 +149,7 @@ export class Cells {
       if (!present) continue
       const value = this.#encoded(cell)
       this.#weigh(cell, value.byteLength)
+      cell.value = keep(cell.value)
       rows.push({ slot, key, value })
     }
     return rows
@@ -178,7 +181,7 @@ export class Cells {
 
   #encoded({ value, lapsesAt }: Cell): Uint8Array {
     try {
-      const payload = this.codec.encode(value)
+      const payload = this.codec.encode(given(value))
       return this.lifetime ? timedRow(lapsesAt ?? Infinity, payload) : payload
     } catch (error) {
       const cause = asStreamError(error, 'bad-record', 'it does not encode')

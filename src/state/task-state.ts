@@ -1,6 +1,7 @@
 import { view } from '../core/codec.ts'
 import { StreamError } from '../core/errors.ts'
 import { Cells, type Change } from './cells.ts'
+import { given } from './kept.ts'
 import type { KeyedState, StateDefinitions } from './keyed.ts'
 import { formOf, lapseOf, type RowPlace, type StateRow } from './row.ts'
 
@@ -170,7 +171,7 @@ export class TaskState {
         // Hidden, not deleted: a record before this one may come after it, or be tried again.
         if (!cell?.present) return initial
         if (cell.lapsesAt !== undefined && cell.lapsesAt <= this.#timeOf(cells, this.#eventTime)) return initial
-        return cell.value === undefined ? initial : cell.value
+        return cell.value === undefined ? initial : given(cell.value)
       },
       set: value => {
         const key = current()

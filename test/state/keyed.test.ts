@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { json, number, text } from '../../src/core/codec.ts'
+import { bytes, json, number, text } from '../../src/core/codec.ts'
 import { StreamError } from '../../src/core/errors.ts'
 import { keyed, stateKey, TaskState, type StateRow } from '../../src/state/index.ts'
 
@@ -47,6 +47,29 @@ describe('keyed state', () => {
       "state 'total' was used for a record without a key: give the topic a key codec"
     )
     expect(() => state.handles['total']!.set(1)).toThrow(StreamError)
+  })
+
+  it('keeps of bytes no more than they are, not the batch that was fetched with them', () => {
+    const kept = { value: keyed(bytes) }
+    const fetched = (): Buffer => Buffer.alloc(1_000_000, 7).subarray(500, 600)
+    const state = new TaskState(kept)
+    const { value } = state.handles
+    state.begin(key('set'))
+    value!.set(fetched())
+    state.changes()
+    state.committed()
+    state.load({ slot: 'value', key: 'loaded', value: fetched() })
+    const whole = Buffer.alloc(1_000_000, 7)
+    state.begin(key('whole'))
+    value!.set(whole)
+    state.changes()
+    expect(value!.get(), 'nothing is gained by a copy').toBe(whole)
+    for (const name of ['set', 'loaded']) {
+      state.begin(key(name))
+      const found = value!.get() as Uint8Array
+      expect(found).toEqual(Buffer.alloc(100, 7))
+      expect(found.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize)
+    }
   })
 
   it('tells apart keys of any bytes', () => {
