@@ -7,6 +7,14 @@ import type { StreamTask } from './stream-task.ts'
  * failed. A handler that is synchronous costs nothing more: it cannot hang without the whole process.
  */
 export function watched(logic: Logic, pulse: Pulse): Logic {
+  const followed = <Result>(work: Work, result: Result & PromiseLike<unknown>): Result => {
+    const pending = pulse.during(work, result)
+    pending.then(
+      () => pulse.recovered(),
+      error => pulse.failed(error)
+    )
+    return pending as Result
+  }
   const seen = <Result>(work: () => Work, call: () => Result): Result => {
     let result: Result
     try {
@@ -15,28 +23,29 @@ export function watched(logic: Logic, pulse: Pulse): Logic {
       pulse.failed(error)
       throw error
     }
-    if (!isPromise(result)) {
-      pulse.recovered()
-      return result
-    }
-    const pending = pulse.during(work(), result)
-    pending.then(
-      () => pulse.recovered(),
-      error => pulse.failed(error)
-    )
-    return pending as Result
+    if (isPromise(result)) return followed(work(), result)
+    pulse.recovered()
+    return result
   }
   const { onWatermark, onComplete, beforeAppend, batch } = logic
   return {
     ...logic,
-    process: (record, context) =>
-      seen(
-        () => {
-          const { topic, partition, position } = record
-          return { doing: 'handling a record', by: 'handler', topic, partition, position }
-        },
-        () => logic.process(record, context)
-      ),
+    // As `seen`, without two functions for each record.
+    process(record, context) {
+      let result: ReturnType<Logic['process']>
+      try {
+        result = logic.process(record, context)
+      } catch (error) {
+        pulse.failed(error)
+        throw error
+      }
+      if (!isPromise(result)) {
+        pulse.recovered()
+        return result
+      }
+      const { topic, partition, position } = record
+      return followed({ doing: 'handling a record', by: 'handler', topic, partition, position }, result)
+    },
     ...(batch && {
       batch: {
         ...batch,

@@ -24,10 +24,10 @@ export interface Cell {
 }
 
 /** A change, with what the cell was before it. */
-export interface Change extends Readonly<Pick<Cell, 'value' | 'present' | 'dirty' | 'lapsesAt'>> {
-  readonly cells: Cells
-  readonly cell: Cell
-  readonly isNew: boolean
+export interface Change extends Pick<Cell, 'value' | 'present' | 'dirty' | 'lapsesAt'> {
+  cells: Cells
+  cell: Cell
+  isNew: boolean
 }
 
 /** What a cell takes beside its row, about. */
@@ -83,16 +83,15 @@ export class Cells {
     return this.mixed ? [own, { slot: slotOf(this.name, this.#form === 'timed' ? 'plain' : 'timed'), key }] : [own]
   }
 
-  change(key: string, value: unknown, present: boolean, lapsesAt: number | undefined): Change {
+  /** @param used one that is not needed any more: it becomes this one */
+  change(key: string, value: unknown, present: boolean, lapsesAt: number | undefined, used?: Change): Change {
     const known = this.get(key)
     const cell = known ?? this.#add(key)
-    const { value: before, present: wasPresent, dirty, lapsesAt: wouldLapse } = cell
-    const isNew = known === undefined
-    const change = { cells: this, cell, isNew, value: before, present: wasPresent, dirty, lapsesAt: wouldLapse }
+    const change = undoing(this, cell, known === undefined, used)
     cell.value = value
     cell.present = present
     cell.lapsesAt = lapsesAt
-    if (!dirty) this.#touch(cell)
+    if (!change.dirty) this.#touch(cell)
     return change
   }
 
@@ -239,6 +238,19 @@ export class Cells {
     if (last !== cell) throw new StreamError('internal', `state '${this.name}' was taken back out of order`)
     if (isNew) this.#drop(cell)
   }
+}
+
+function undoing(cells: Cells, cell: Cell, isNew: boolean, used: Change | undefined): Change {
+  const { value, present, dirty, lapsesAt } = cell
+  if (!used) return { cells, cell, isNew, value, present, dirty, lapsesAt }
+  used.cells = cells
+  used.cell = cell
+  used.isNew = isNew
+  used.value = value
+  used.present = present
+  used.dirty = dirty
+  used.lapsesAt = lapsesAt
+  return used
 }
 
 function byKey(left: Cell, right: Cell): number {

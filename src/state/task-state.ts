@@ -7,6 +7,8 @@ import { formOf, lapseOf, type RowPlace, type StateRow } from './row.ts'
 
 /** Cells that a sweep looks at before a commit. */
 const sweptAtOnce = 1_000
+/** A record that changes more has its undo log thrown away, and does not keep it for the next. */
+const mostUndone = 64
 /** Of what it may hold, state is let go down to this share. */
 const lowWater = 0.9
 
@@ -19,7 +21,9 @@ export class TaskState {
   /** Bytes that it may hold in memory, about: finite only where what is let go can be fetched again. */
   limit: number = Infinity
   readonly #states = new Map<string, Cells>()
-  readonly #undo: Change[] = []
+  /** The first `#changes` are of the record at hand, the others are there to be used again. */
+  #undo: Change[] = []
+  #changes = 0
   readonly #now: () => number
   #raw: Uint8Array | null = null
   #key: string | null = null
@@ -47,7 +51,8 @@ export class TaskState {
     this.#key = null
     this.#eventTime = eventTime
     this.#wall = undefined
-    if (this.#undo.length > 0) this.#undo.length = 0
+    this.#changes = 0
+    if (this.#undo.length > mostUndone) this.#undo = []
   }
 
   /** What a state gives for a key that has no value. */
@@ -57,7 +62,10 @@ export class TaskState {
 
   /** Takes back what was written since `begin`. */
   rollback(): void {
-    for (let change; (change = this.#undo.pop());) change.cells.takeBack(change)
+    while (this.#changes > 0) {
+      const change = this.#undo[--this.#changes]!
+      change.cells.takeBack(change)
+    }
   }
 
   /** Restores one row; not a change. Unknown slots are kept out: the handler no longer declares them. */
@@ -175,10 +183,15 @@ export class TaskState {
       },
       set: value => {
         const key = current()
-        this.#undo.push(cells.change(key, value, true, lifetime ? this.#lapse(cells, key) : undefined))
+        this.#change(cells, key, value, true, lifetime ? this.#lapse(cells, key) : undefined)
       },
-      delete: () => void this.#undo.push(cells.change(current(), undefined, false, undefined))
+      delete: () => this.#change(cells, current(), undefined, false, undefined)
     }
+  }
+
+  #change(cells: Cells, key: string, value: unknown, present: boolean, lapsesAt: number | undefined): void {
+    const change = cells.change(key, value, present, lapsesAt, this.#undo[this.#changes])
+    this.#undo[this.#changes++] = change
   }
 
   /** When a value that is set now is gone: a record that comes late must not shorten the life that another has given. */

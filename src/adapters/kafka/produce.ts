@@ -36,7 +36,7 @@ export interface ProducerIdentity {
 }
 
 export interface WriteOutcome {
-  /** One per record, in order. */
+  /** One per record, in order; of a transaction without positions. */
   readonly results: readonly SendResult[]
   /** The first failure, if any. */
   readonly failure: unknown
@@ -57,6 +57,8 @@ const requestBytes = 16_777_216
 function atMost(record: OutgoingRecord, latest: number): OutgoingRecord {
   return record.stamp && record.timestamp > latest ? { ...record, timestamp: latest } : record
 }
+
+const somewhere: SendResult = { ok: true, position: undefined }
 
 interface Pending {
   readonly topic: string
@@ -228,9 +230,10 @@ class Round {
       if (isStaleMetadata(error)) connection.forgetMetadata()
       return this.fail(pending, error)
     }
-    const known = answer && code === 0
+    // Nobody asks where a transaction has written to.
+    const known = answer && code === 0 && !identity
     for (let index = 0; index < count; index++)
-      this.results[places[done + index]!] = { ok: true, position: known ? String(answer.offset + index) : undefined }
+      this.results[places[done + index]!] = known ? { ok: true, position: String(answer.offset + index) } : somewhere
     pending.done += count
     if (identity) advance(identity, pending, count)
   }

@@ -148,8 +148,10 @@ function headersSize({
   return sizeOfVarint(count) + size
 }
 
+const noNames: readonly string[] = []
+
 function writeHeaders(bytes: Buffer, at: number, { headers, stamp }: OutgoingRecord): number {
-  const names = headers === noHeaders ? [] : Object.keys(headers)
+  const names = headers === noHeaders ? noNames : Object.keys(headers)
   at = writeVarint(bytes, at, names.length + (stamp ? 1 : 0))
   for (const name of names) {
     const length = Buffer.byteLength(name)

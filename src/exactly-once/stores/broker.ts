@@ -211,13 +211,7 @@ class BrokerTaskLog implements TaskLog {
     const bytes = Buffer.allocUnsafe(prefix.length + key.length)
     bytes.set(prefix)
     if (key !== '') bytes.write(key, prefix.length, 'latin1')
-    return {
-      ...this.#place,
-      key: bytes,
-      value,
-      headers: noHeaders,
-      stamp: undefined,
-      timestamp: 0
-    }
+    const { topic, partition } = this.#place
+    return { topic, partition, key: bytes, value, headers: noHeaders, stamp: undefined, timestamp: 0 }
   }
 }
