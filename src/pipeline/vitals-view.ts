@@ -107,7 +107,7 @@ export class VitalsView {
   topic(name: string): TopicMembership {
     let membership = this.#topics.get(name)
     if (!membership) {
-      this.#topics.set(name, (membership = new TopicMembership()))
+      this.#topics.set(name, (membership = new TopicMembership(!this.#queue)))
       for (const vitals of this.tasks.values()) membership.report(vitals, name, this.#heardAt(vitals))
       this.#freshness.tell(membership)
       // The view is complete by the time anyone may ask, unless it has missed something since.

@@ -54,6 +54,12 @@ export class TopicMembership {
   #staleSince: number | undefined
   /** Who is not known by now is gone: of plain producers that were met before and have not been heard. */
   strangersLifted = false
+  readonly #hasPast: boolean
+
+  /** @param hasPast what was said before is kept for those who come later: not so on a queue */
+  constructor(hasPast: boolean = true) {
+    this.#hasPast = hasPast
+  }
 
   report(vitals: Vitals, topic: string, now: number): void {
     const output = vitals.outputs.get(topic)
@@ -106,6 +112,14 @@ export class TopicMembership {
     this.strangersLifted = true
     this.version++
     return true
+  }
+
+  /**
+   * Nobody who is here has told of it: whoever could has ended, and others that we do not know of may have ended with it, whose records are still
+   * to come. Until {@link liftStrangers}.
+   */
+  isUntold(producer: ProducerId): boolean {
+    return !this.#hasPast && !this.strangersLifted && !this.members.has(producer)
   }
 
   /** Reads of the vitals that have begun; and which of them was the last one to come to the end. */

@@ -219,16 +219,18 @@ export class PartitionTracker {
   // W_l = max(W_l, min over active producers of W_p): the clamp keeps it monotone when a producer joins (protocol W6).
   #raise(): boolean {
     // Until the membership is known, someone unheard of may still owe us the past (protocol W2).
-    if (!this.#membership?.complete) return false
+    const membership = this.#membership
+    if (!membership?.complete) return false
     let anyone = this.#foreign.speaks
     let lowest = anyone ? this.#foreign.watermark : Infinity
     for (const [id, progress] of this.#producers) {
       if (!this.#counts(id, progress)) continue
+      if (membership.isUntold(id)) return false
       anyone = true
       if (progress.watermark < lowest) lowest = progress.watermark
     }
     if (!anyone || lowest <= this.watermark) return false
-    const reached = this.#membership.stale ? this.belief.reached(lowest, this.#membership) : lowest
+    const reached = membership.stale ? this.belief.reached(lowest, membership) : lowest
     if (reached <= this.watermark) return false
     this.watermark = reached
     return true

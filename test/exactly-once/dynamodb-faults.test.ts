@@ -47,7 +47,7 @@ describe.skipIf(!running)(`a DynamoDB store behind a network with faults${notRun
   })
 
   it('gives up a server that has fallen silent', async () => {
-    const { proxy, url } = await network.behindProxy({ requestTimeout: '300' })
+    const { proxy, url } = await network.behindProxy({ requestTimeout: '2000' })
     const log = await (await network.opened(url)).acquire(task)
     proxy.judge = () => ((proxy.judge = undefined), 'silence')
     expect(await log.append(commitOf(1))).toBe('unknown')

@@ -150,6 +150,43 @@ describe('the watermark', () => {
     expect(tracker.watermark).toBe(31)
   })
 
+  it('on a queue waits while nobody tells of a producer that it meets: others may have ended with it', () => {
+    const queue = new TopicMembership(false)
+    const log = new TopicMembership()
+    for (const [membership, watermark] of [
+      [log, 30],
+      [queue, -Infinity]
+    ] as const) {
+      membership.markComplete()
+      const tracker = new PartitionTracker(0, 0)
+      tracker.learn(membership)
+      tracker.processed(stamp('a', 1, 40, 30))
+      expect(tracker.watermark).toBe(watermark)
+    }
+    const tracker = new PartitionTracker(0, 0)
+    tracker.learn(queue)
+    tracker.processed(stamp('a', 1, 40, 30))
+    // The record of another one that nobody knows of comes after all.
+    tracker.processed(stamp('b', 1, 20, 10))
+    expect(tracker.watermark).toBe(-Infinity)
+    queue.report(vitals('a', 35), 'trades', 0)
+    tracker.learn(queue)
+    expect(tracker.watermark, 'b is not told of').toBe(-Infinity)
+    queue.report(vitals('b', 15), 'trades', 0)
+    tracker.learn(queue)
+    expect(tracker.watermark).toBe(15)
+    const alone = new PartitionTracker(0, 0)
+    const dead = new TopicMembership(false)
+    dead.markComplete()
+    alone.learn(dead)
+    alone.processed(stamp('a', 1, 40, 30))
+    alone.processed(stamp('a', 2, 60, 50))
+    dead.liftStrangers()
+    alone.processedForeign(70)
+    alone.learn(dead)
+    expect(alone.watermark, 'whoever lives would have been heard').toBe(70)
+  })
+
   it('of foreign records is the newest less the lateness', () => {
     const tracker = new PartitionTracker(0, 10)
     tracker.learn(membershipOf())

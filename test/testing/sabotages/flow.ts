@@ -55,6 +55,17 @@ export const flow: Sabotages = {
     'a waiting receive is woken',
     'at the end it waits'
   ],
+  'the end is not told any more once a record has come': [
+    onPartition('receive', receive => {
+      let isNews = false
+      return async options => {
+        const { records, atEnd } = await receive(options)
+        isNews ||= records.length > 0
+        return { records, atEnd: atEnd && !isNews }
+      }
+    }),
+    'who does not wait'
+  ],
   'maxBytes is ignored': [
     {
       adapter: adapter => {
