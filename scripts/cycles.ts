@@ -11,10 +11,12 @@ const script = fileURLToPath(new URL('../test/lifecycle/cycles.ts', import.meta.
 for (const backend of ['memory', 'file']) {
   const words = ['--expose-gc', '--disable-warning=ExperimentalWarning', script, backend, values.count]
   const { stdout } = await promisify(execFile)(process.execPath, words)
-  const { cycles, leaked, listeners, before, after } = JSON.parse(stdout) as Growth
+  const { cycles, leaked, alive, listeners, before, after } = JSON.parse(stdout) as Growth
   const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
   console.log(
     `${backend}: ${cycles} cycles, left open: ${leaked.join(', ') || 'nothing'}, heap ${megabytes(before)} -> ${megabytes(after)}`
   )
-  if (leaked.length > 0 || listeners > 0 || after > before + 8 * 1024 * 1024) process.exitCode = 1
+  const left = Object.entries(alive).map(([name, count]) => `${count} ${name}`)
+  if (left.length > 0) console.log(`${backend}: still alive: ${left.join(', ')}`)
+  if (leaked.length + left.length > 0 || listeners > 0 || after > before + 8 * 1024 * 1024) process.exitCode = 1
 }

@@ -19,8 +19,9 @@ it.each(['memory', 'file'])(
       '50'
     ])
     const growth = JSON.parse(stdout) as Growth
-    expect(growth).toMatchObject({ cycles: 50, leaked: [], listeners: 0 })
-    // What was written is deleted before the heap is looked at. 8 kB a cycle are left; a client that stayed alive would be 400.
-    expect((growth.after - growth.before) / growth.cycles).toBeLessThan(20_000)
+    expect(growth).toMatchObject({ cycles: 50, leaked: [], alive: {}, listeners: 0 })
+    // What was written is deleted before the heap is looked at. 8 kB a cycle are left, and up to 30 on a busy machine, of what the engine keeps
+    // for itself; a client that stayed alive would be 400.
+    expect((growth.after - growth.before) / growth.cycles).toBeLessThan(40_000)
   }
 )

@@ -2,7 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { queryObjects } from 'node:v8'
 import { systemEnvironment } from '../../src/core/environment.ts'
+import { Client } from '../../src/client.ts'
+import { RunHealth } from '../../src/health/index.ts'
+import { StageRunner } from '../../src/pipeline/stage-runner.ts'
+import { StreamTask } from '../../src/pipeline/stream-task.ts'
+import { TaskRunner } from '../../src/pipeline/task-runner.ts'
+import { VitalsView } from '../../src/pipeline/vitals-view.ts'
+import { TaskState } from '../../src/state/index.ts'
 import { openAdapter } from '../../src/open-adapter.ts'
 import { connect, number, pipeline, processor, source, text, topic } from '../../src/index.ts'
 
@@ -14,6 +22,8 @@ export interface Growth {
   readonly cycles: number
   /** Kinds of handles that are open at the end and were not after those that warm up. */
   readonly leaked: readonly string[]
+  /** Objects of a client, of its runs and of their tasks that are still there at the end, by class: those that are. */
+  readonly alive: Readonly<Record<string, number>>
   /** Listeners on `process` at the end. */
   readonly listeners: number
   /** Bytes of the heap, after some cycles that warm up and at the end, with all topics deleted; 0 without --expose-gc. */
@@ -68,6 +78,18 @@ async function deleteTopics(url: string): Promise<void> {
   await adapter.close()
 }
 
+/** What the life of a client is made of. */
+const parts = [Client, RunHealth, StageRunner, TaskRunner, StreamTask, TaskState, VitalsView]
+
+/** Counted by the engine, after a collection. */
+const alive = (): Record<string, number> =>
+  Object.fromEntries(
+    parts.flatMap(part => {
+      const count = queryObjects(part as never, { format: 'count' }) as unknown as number
+      return count > 0 ? [[part.name, count]] : []
+    })
+  )
+
 const handles = (): string[] => process.getActiveResourcesInfo().sort()
 
 /** @param backend `memory` or `file` */
@@ -86,7 +108,7 @@ export async function cycles(backend: 'memory' | 'file', count: number): Promise
     const left = handles()
     for (const name of open) if (left.includes(name)) left.splice(left.indexOf(name), 1)
     const listeners = process.listenerCount('SIGTERM') + process.listenerCount('SIGINT')
-    return { cycles: count, leaked: left, listeners, before, after: heap() }
+    return { cycles: count, leaked: left, listeners, before, after: heap(), alive: alive() }
   } finally {
     if (folder) await rm(folder, { recursive: true, force: true })
   }
