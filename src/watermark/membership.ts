@@ -48,7 +48,8 @@ export class TopicMembership {
   readonly members: Map<ProducerId, Member> = new Map()
   /** Counts changes, so that readers can tell at a glance. */
   version = 0
-  #isTold = false
+  /** The vitals have been read to their end, and nothing was missed since: nobody unheard of owes us the past. */
+  complete = false
   #isStale = false
   #freshUntil = Infinity
   #staleSince: number | undefined
@@ -126,11 +127,6 @@ export class TopicMembership {
   readsBegun = 0
   readsEnded = 0
 
-  /** The vitals have been read to their end, and nothing was missed since: nobody unheard of owes us the past. */
-  get complete(): boolean {
-    return this.#isTold
-  }
-
   /** That was too long ago: somebody may have joined since. */
   get stale(): boolean {
     return this.#isStale
@@ -138,15 +134,15 @@ export class TopicMembership {
 
   /** The vitals were read to their end. */
   markComplete(): void {
-    if (this.#isTold) return
-    this.#isTold = true
+    if (this.complete) return
+    this.complete = true
     this.version++
   }
 
   /** Something may have been missed: somebody unheard of may owe us the past. */
   markIncomplete(): void {
-    if (!this.#isTold) return
-    this.#isTold = false
+    if (!this.complete) return
+    this.complete = false
     this.version++
   }
 

@@ -1,10 +1,6 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
 import { connect, keyed, number, pipeline, processor, text, topic, type Codec } from '../../src/index.ts'
-
-setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
+import { collectGarbage } from '../support/garbage.ts'
 
 const numbers = topic('numbers', { key: text, value: number, partitions: 1 })
 
@@ -33,7 +29,7 @@ it('a client keeps nothing of a run that is over, but that it was', async () => 
   const kept = await live()
   // What ran last is let go of by the engine a turn later.
   await new Promise(resolve => setImmediate(resolve))
-  collect()
+  collectGarbage()
   expect(kept.deref()).toBeUndefined()
   expect(client.health().runs).toEqual([{ pipeline: 'kept', phase: 'ended', tasks: 0 }])
 })

@@ -1,6 +1,5 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
+import { collectGarbage } from '../../support/garbage.ts'
 import { folder, open, prepare, readAll, record, send } from './support.ts'
 
 const topic = 'words'
@@ -8,11 +7,9 @@ const megabyte = 1 << 20
 
 /** Bytes of payloads that are really held. */
 async function held(): Promise<number> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
   // What is collected is freed a little later.
   for (let times = 0; times < 3; times++) {
-    collect()
+    collectGarbage()
     await new Promise(resolve => setTimeout(resolve, 5))
   }
   return process.memoryUsage().arrayBuffers
